@@ -1,0 +1,408 @@
+import type { ServerResponse } from 'node:http';
+import type { Bus } from '../../shared/bus.ts';
+import { decode } from '../../shared/bus.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { ErrorCode } from '../../shared/errors.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { Log } from '../../shared/log.ts';
+import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
+import type { Envelope, Tried } from '../../shared/messages/envelope.ts';
+import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
+import { FrameType, PoisonedMessage, splitHead } from '../../shared/messages/frame.ts';
+import type { TaskHead } from '../../shared/messages/task.ts';
+import { formatDollars } from '../../shared/money.ts';
+import { inboxSubject, routerSubject, workerSubject } from '../../shared/subjects.ts';
+import type { Inbox } from './inbox.ts';
+import type { IngressMetrics } from './metrics.ts';
+import type { HeaderList } from './relay.ts';
+import { CREDIT_BYTES, Relay } from './relay.ts';
+import type { AdmittedRequest } from './request.ts';
+import type { Routers } from './routers.ts';
+import { Uploads } from './uploads.ts';
+import type { SeenAttempt, Witness } from './witness.ts';
+import type { WorkerWatch } from './worker-watch.ts';
+
+/** Attempts that one request may make at providers. */
+const MAX_ATTEMPTS = 8;
+/** Questions to routers for one request; more than attempts, since a busy worker is no attempt. */
+const MAX_QUESTIONS = 24;
+/** A router answers within a turn, if only "wait"; one that does not is hung or lost the question. */
+const ANSWER_WITHIN_MS = 750;
+/** A client that takes nothing for this long is cut off. */
+const CLIENT_STALL_MS = 30_000;
+
+const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  // nginx holds streams back otherwise.
+  'x-accel-buffering': 'no',
+};
+
+export interface ExchangeDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly ingressId: string;
+  readonly inbox: Inbox;
+  readonly routers: Routers;
+  readonly workers: WorkerWatch;
+  readonly uploads: Uploads;
+  readonly witness: Witness;
+  readonly metrics: IngressMetrics;
+  readonly keepAliveMs: number;
+  readonly onOver: (exchange: Exchange) => void;
+}
+
+type State =
+  | { kind: 'asking'; stream: number; router: string; since: Millis }
+  | { kind: 'waiting'; stream: number; router: string }
+  | { kind: 'running'; stream: number; seen: SeenAttempt; nextSequence: number; head: ResponseHead | undefined }
+  | { kind: 'over' };
+
+/**
+ * One request from its admission to its last byte: asks a router where, gives the task to that worker, relays the
+ * answer; asks again, with the history, when an attempt fails before the first token. It ends exactly once.
+ */
+export class Exchange {
+  readonly #deps: ExchangeDeps;
+  readonly #request: AdmittedRequest;
+  readonly #relay: Relay;
+  readonly #tried: Tried[] = [];
+  #state: State = { kind: 'over' };
+  #questions = 0;
+  #attempts = 0;
+  #queueMs = 0;
+  #deployment: string | undefined;
+  #lastFailure: GatewayError | undefined;
+  #deadline: Millis;
+
+  constructor(deps: ExchangeDeps, request: AdmittedRequest, response: ServerResponse) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#deadline = deps.clock.now() + request.deadlineEpochMs - deps.clock.epochMs();
+    const onTaken = (bytes: number): void => this.#grant(bytes);
+    this.#relay = new Relay({ response, isStream: request.stream, onTaken, now: deps.clock.now });
+    response.on('close', () => this.#onClientGone());
+  }
+
+  start(): void {
+    this.#ask();
+  }
+
+  /** A frame for the stream of this exchange. @throws PoisonedMessage */
+  onFrame(type: number, sequence: number, payload: Buffer): void {
+    const state = this.#state;
+    switch (type) {
+      case FrameType.placed:
+        if (state.kind === 'asking' || state.kind === 'waiting') this.#submit(state.stream, decode(Placed, payload));
+        return;
+      case FrameType.waiting:
+        if (state.kind === 'asking') this.#state = { kind: 'waiting', stream: state.stream, router: decode(Waiting, payload).router };
+        return;
+      case FrameType.refused:
+        return this.#onRefused(decode(Refused, payload));
+      case FrameType.taken:
+        if (state.kind === 'running') this.#deps.uploads.onTaken(state.stream, payload.readUInt32BE(0));
+        return;
+      default:
+        if (state.kind === 'running') this.#onWorkerFrame(state, type, sequence, payload);
+    }
+  }
+
+  /** Nobody listens at this worker or router any more, or it has been silent for too long. */
+  onPeerGone(peer: string): void {
+    const state = this.#state;
+    if (state.kind === 'running' && state.seen.placed.worker === peer) {
+      this.#deps.witness.lost(state.seen, 'worker_lost');
+      this.#attemptFailed(new GatewayError('worker_lost', 'The worker that served the request was lost.'), { isReported: true });
+    } else if ((state.kind === 'asking' || state.kind === 'waiting') && state.router === peer) {
+      this.#askAgain();
+    }
+  }
+
+  /** The connection to the broker is gone: every answer on its way is lost. */
+  onBrokerGone(): void {
+    const state = this.#state;
+    if (state.kind === 'over') return;
+    if (state.kind === 'running') this.#deps.witness.lost(state.seen, 'broker_unavailable');
+    this.#endWith(new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 }), { isReported: true });
+  }
+
+  /** Looks at the clock: deadline, silent router, stalled client, quiet stream. */
+  check(now: Millis): void {
+    const state = this.#state;
+    if (state.kind === 'over') return;
+    if (now >= this.#deadline) {
+      return this.#endWith(new GatewayError('deadline_exceeded', 'The request’s deadline came before its answer was complete.'));
+    }
+    if (this.#relay.blockedFor(now) > CLIENT_STALL_MS) {
+      this.#giveUp('client_too_slow');
+      this.#relay.destroy();
+      return this.#over('client_too_slow', 408);
+    }
+    if (state.kind === 'asking' && now - state.since > ANSWER_WITHIN_MS) {
+      this.#leaveRouter(state);
+      return this.#askAgain();
+    }
+    if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs) this.#relay.keepAlive({ ...STREAM_HEADERS, ...this.#headers() });
+  }
+
+  #ask(): void {
+    const { bus, clock, inbox, ingressId, routers } = this.#deps;
+    const router = bus.isConnected ? routers.next() : undefined;
+    if (router === undefined || ++this.#questions > MAX_QUESTIONS) {
+      const code = !bus.isConnected ? 'broker_unavailable' : 'router_unavailable';
+      const what = code === 'broker_unavailable' ? 'The message broker is away.' : 'No router answers.';
+      return this.#endWith(this.#questions > MAX_QUESTIONS && this.#lastFailure !== undefined ? this.#lastFailure : new GatewayError(code, what, { retryAfterMs: 1_000 }));
+    }
+    const stream = inbox.open(this);
+    this.#state = { kind: 'asking', stream, router, since: clock.now() };
+    const { id, principal, model, endpoint, stream: isStream, body, deadlineEpochMs, traceparent } = this.#request;
+    const envelope: Envelope = {
+      v: 1,
+      id,
+      principal,
+      model,
+      endpoint,
+      stream: isStream,
+      bodyBytes: body.length,
+      deadlineEpochMs,
+      tried: this.#tried,
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
+    bus.post(routerSubject(router), inboxSubject(ingressId, router), FrameType.ask, stream, 0, JSON.stringify(envelope));
+  }
+
+  #askAgain(): void {
+    if (this.#state.kind === 'asking' || this.#state.kind === 'waiting') this.#deps.inbox.close(this.#state.stream);
+    this.#ask();
+  }
+
+  #submit(stream: number, placed: Placed): void {
+    const { bus, clock, ingressId, uploads, workers } = this.#deps;
+    const request = this.#request;
+    this.#attempts++;
+    this.#queueMs += placed.queueMs;
+    this.#deployment = placed.deployment;
+    if (placed.timeoutMs !== undefined) this.#deadline = Math.min(this.#deadline, request.receivedAt + placed.timeoutMs);
+    const now = clock.now();
+    const startedEpochMs = clock.epochMs();
+    const task: TaskHead = {
+      v: 1,
+      id: request.id,
+      attempt: this.#attempts,
+      deployment: placed.deployment,
+      pool: placed.pool,
+      router: placed.router,
+      slot: placed.slot,
+      route: placed.route,
+      principal: request.principal,
+      model: request.model,
+      endpoint: request.endpoint,
+      stream: request.stream,
+      includeUsage: request.includeUsage,
+      modelAt: request.modelAt,
+      streamOptionsAt: request.streamOptionsAt,
+      bodyBytes: request.body.length,
+      deadlineEpochMs: startedEpochMs + Math.round(this.#deadline - now),
+      queueMs: placed.queueMs,
+      creditBytes: CREDIT_BYTES,
+      ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
+    };
+    const seen: SeenAttempt = {
+      request: withoutBody(request),
+      placed,
+      attempt: this.#attempts,
+      startedEpochMs,
+      startedAt: now,
+      ttftMs: null,
+      inputTokensEstimate: 0,
+      outputTokensSoFar: 0,
+    };
+    this.#state = { kind: 'running', stream, seen, nextSequence: 0, head: undefined };
+    workers.began(placed.worker);
+    const to = workerSubject(placed.worker);
+    const reply = inboxSubject(ingressId, placed.worker);
+    bus.post(to, reply, FrameType.open, stream, 0, `${JSON.stringify(task)}\n`, Uploads.firstPart(request.body));
+    uploads.begin(to, reply, stream, request.body);
+  }
+
+  #onRefused({ error, isExhausted }: Refused): void {
+    if (this.#state.kind !== 'asking' && this.#state.kind !== 'waiting') return;
+    this.#endWith(isExhausted && this.#lastFailure !== undefined ? this.#lastFailure : GatewayError.fromWire(error));
+  }
+
+  #onWorkerFrame(state: State & { kind: 'running' }, type: number, sequence: number, payload: Buffer): void {
+    if (sequence !== state.nextSequence) {
+      // The broker lost a message between them (a reconnect): what follows does not belong to what was sent.
+      return this.#endWith(new GatewayError('stream_gap', 'A part of the answer was lost inside the gateway.'));
+    }
+    state.nextSequence++;
+    this.#deps.workers.heard(state.seen.placed.worker);
+    switch (type) {
+      case FrameType.whole:
+        return this.#onWhole(state, payload);
+      case FrameType.head:
+        return this.#onHead(state, decode(ResponseHead, payload));
+      case FrameType.data:
+        state.seen.outputTokensSoFar = payload.readUInt32BE(0);
+        return this.#relay.data(payload.subarray(4));
+      case FrameType.end:
+        return this.#onEnd(state, decode(AttemptEnd, payload));
+      case FrameType.failed:
+        return this.#onFailed(state, decode(AttemptFailed, payload));
+      default:
+        throw new PoisonedMessage(`an ingress takes no frame of type ${type}`);
+    }
+  }
+
+  #onWhole(state: State & { kind: 'running' }, payload: Buffer): void {
+    const { head: headBytes, body } = splitHead(payload);
+    const head = decode(ResponseHead, headBytes);
+    if (head.plain === undefined) throw new PoisonedMessage('a whole answer without its end');
+    this.#noteHead(state, head);
+    this.#relay.whole(this.#responseHeaders(head), body);
+    this.#complete(state, head.plain.end);
+  }
+
+  #onHead(state: State & { kind: 'running' }, head: ResponseHead): void {
+    this.#noteHead(state, head);
+    this.#relay.begin(this.#responseHeaders(head), head.plain?.bodyBytes);
+  }
+
+  #noteHead(state: State & { kind: 'running' }, head: ResponseHead): void {
+    state.head = head;
+    state.seen.inputTokensEstimate = head.inputTokensEstimate;
+    state.seen.ttftMs = Math.round(this.#deps.clock.now() - state.seen.startedAt);
+  }
+
+  #onEnd(state: State & { kind: 'running' }, end: AttemptEnd): void {
+    this.#relay.end();
+    this.#complete(state, end);
+  }
+
+  #complete(state: State & { kind: 'running' }, end: AttemptEnd): void {
+    this.#deps.witness.ended(state.seen, end, null);
+    this.#deps.metrics.attemptEnded(this.#request, state.seen.placed, end);
+    this.#leaveWorker(state);
+    this.#over(null, 200, end);
+  }
+
+  #onFailed(state: State & { kind: 'running' }, { error }: AttemptFailed): void {
+    const failure = GatewayError.fromWire(error);
+    if (failure.code === 'worker_busy') this.#attempts--;
+    else this.#deps.witness.failed(state.seen, failure.code);
+    this.#attemptFailed(failure, { isReported: true });
+  }
+
+  /** An attempt ended without an answer: elsewhere if that may help and nothing of it was shown, else the client is told. */
+  #attemptFailed(failure: GatewayError, { isReported }: { isReported: boolean }): void {
+    const state = this.#state;
+    if (state.kind !== 'running') return;
+    const { placed } = state.seen;
+    this.#deps.metrics.attemptFailed(placed, failure.code);
+    const hasShown = state.head !== undefined;
+    if (hasShown || failure.policy.retry !== 'elsewhere' || this.#attempts >= MAX_ATTEMPTS) return this.#endWith(failure, { isReported });
+    this.#leaveWorker(state);
+    if (failure.code !== 'worker_busy') this.#lastFailure = failure;
+    this.#tried.push({ deployment: placed.deployment, worker: placed.worker, code: failure.code });
+    this.#ask();
+  }
+
+  #endWith(error: GatewayError, { isReported = false } = {}): void {
+    if (this.#state.kind === 'over') return;
+    this.#giveUp(error.code, isReported);
+    const isSaid = error.upstream !== undefined && (error.code === 'upstream_rejected' || error.code === 'upstream_throttled');
+    this.#relay.fail(error, this.#headers());
+    if (error.code === 'internal') this.#deps.log.error({ requestId: this.#request.id, err: error.cause }, 'internal error');
+    this.#over(error.code, isSaid ? (error.upstream?.status ?? error.policy.status) : error.policy.status);
+  }
+
+  #onClientGone(): void {
+    if (this.#state.kind === 'over') return;
+    this.#giveUp('client_closed_request');
+    this.#relay.destroy();
+    this.#over('client_closed_request', 499);
+  }
+
+  /** Leaves whoever works or holds a place for this request. `isReported`: the worker knows of the end already. */
+  #giveUp(code: ErrorCode, isReported = false): void {
+    const state = this.#state;
+    if (state.kind === 'asking' || state.kind === 'waiting') {
+      this.#leaveRouter(state);
+      this.#deps.inbox.close(state.stream);
+    } else if (state.kind === 'running') {
+      if (!isReported) {
+        const { worker } = state.seen.placed;
+        this.#deps.bus.post(workerSubject(worker), inboxSubject(this.#deps.ingressId, worker), FrameType.cancel, state.stream, 0, code);
+        this.#deps.witness.failed(state.seen, code);
+      }
+      this.#leaveWorker(state);
+    }
+  }
+
+  #leaveRouter({ router, stream }: { router: string; stream: number }): void {
+    this.#deps.bus.post(routerSubject(router), inboxSubject(this.#deps.ingressId, router), FrameType.abandon, stream, 0, '');
+  }
+
+  #leaveWorker({ stream, seen }: { stream: number; seen: SeenAttempt }): void {
+    this.#deps.inbox.close(stream);
+    this.#deps.uploads.end(stream);
+    this.#deps.workers.ended(seen.placed.worker);
+  }
+
+  #grant(bytes: number): void {
+    const state = this.#state;
+    if (state.kind !== 'running') return;
+    const { worker } = state.seen.placed;
+    this.#deps.bus.postNumber(workerSubject(worker), inboxSubject(this.#deps.ingressId, worker), FrameType.credit, state.stream, 0, bytes);
+  }
+
+  #responseHeaders(head: ResponseHead): HeaderList {
+    const cost = head.plain?.end.costNanoUsd ?? null;
+    return {
+      ...head.headers,
+      ...(this.#request.stream ? STREAM_HEADERS : { 'content-type': head.contentType }),
+      ...this.#headers(),
+      ...(cost === null ? {} : { 'x-sluice-cost': formatDollars(cost) }),
+    };
+  }
+
+  #headers(): Record<string, string> {
+    return {
+      'x-request-id': this.#request.id,
+      ...(this.#deployment === undefined ? {} : { 'x-sluice-deployment': this.#deployment }),
+      'x-sluice-attempts': String(this.#attempts),
+      'x-sluice-queue-ms': String(Math.round(this.#queueMs)),
+    };
+  }
+
+  #over(error: ErrorCode | null, status: number, end?: AttemptEnd): void {
+    if (this.#state.kind === 'over') return;
+    this.#state = { kind: 'over' };
+    const { clock, log, metrics, onOver } = this.#deps;
+    const { id, principal, model, endpoint, stream, receivedAt } = this.#request;
+    const durationMs = clock.now() - receivedAt;
+    metrics.requestEnded(endpoint, status, error, durationMs);
+    log.info({
+      requestId: id,
+      key: principal.keyName,
+      endpoint,
+      model,
+      stream,
+      deployment: this.#deployment,
+      attempts: this.#attempts,
+      status,
+      code: error ?? undefined,
+      durationMs: Math.round(durationMs),
+      ttftMs: end?.ttftMs ?? undefined,
+      outputTokens: end?.usage.outputTokens,
+    });
+    onOver(this);
+  }
+}
+
+/** The witness may remember an attempt for seconds: it must not keep the body that long. */
+function withoutBody({ id, principal, receivedAt, deadlineEpochMs, traceparent, endpoint, model, stream, includeUsage, modelAt, streamOptionsAt }: AdmittedRequest): SeenAttempt['request'] {
+  return { id, principal, receivedAt, deadlineEpochMs, traceparent, endpoint, model, stream, includeUsage, modelAt, streamOptionsAt };
+}

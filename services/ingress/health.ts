@@ -1,0 +1,86 @@
+import type { Bus } from '../../shared/bus.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { LedgerBeat } from '../../shared/messages/beat.ts';
+import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
+import type { Routers } from './routers.ts';
+import type { WorkerWatch } from './worker-watch.ts';
+
+export interface Check {
+  readonly ok: boolean;
+  /** Why not, or what was seen. */
+  readonly detail: string;
+}
+
+export interface Readiness {
+  readonly status: 'ready' | 'not_ready' | 'draining';
+  readonly checks: Readonly<Record<string, Check>>;
+}
+
+/** Whether each thing that a request needs is there, from what was heard of it: asking costs nobody anything. */
+export class Health {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #routers: Routers;
+  readonly #workers: WorkerWatch;
+  readonly #pools: readonly string[];
+  readonly #pingRedis: (() => Promise<void>) | undefined;
+  readonly #ledgers = new Map<string, { beat: LedgerBeat; at: Millis }>();
+  isDraining = false;
+
+  /** @param pools those that the configuration names; @param pingRedis throws when Redis is away; undefined without Redis */
+  constructor(deps: { bus: Bus; clock: Clock; routers: Routers; workers: WorkerWatch; pools: readonly string[]; pingRedis: (() => Promise<void>) | undefined }) {
+    this.#bus = deps.bus;
+    this.#clock = deps.clock;
+    this.#routers = deps.routers;
+    this.#workers = deps.workers;
+    this.#pools = deps.pools;
+    this.#pingRedis = deps.pingRedis;
+  }
+
+  onLedgerBeat(beat: LedgerBeat): void {
+    this.#ledgers.set(beat.ledger, { beat, at: this.#clock.now() });
+  }
+
+  async readiness(): Promise<Readiness> {
+    const served = this.#workers.pools();
+    const missing = this.#pools.filter((pool) => !served.has(pool));
+    const ledgers = this.#liveLedgers();
+    const postgres = ledgers.find(({ postgres: fault }) => fault !== null)?.postgres ?? null;
+    const checks: Record<string, Check> = {
+      nats: this.#bus.isConnected ? good(`nats-server ${this.#bus.serverVersion}`) : bad('not connected'),
+      router: this.#routers.count > 0 ? good(`${this.#routers.count} live`) : bad('no router is heard of'),
+      workers: missing.length === 0 ? good(`every pool is served: ${this.#pools.join(', ')}`) : bad(`no worker serves ${missing.join(', ')}`),
+      ledger: ledgers.length > 0 ? good(`${ledgers.length} live, ${ledgers.reduce((sum, { backlog }) => sum + backlog, 0)} events behind`) : bad('no ledger is heard of'),
+      postgres: ledgers.length === 0 ? bad('unknown: no ledger is heard of') : postgres === null ? good('answers') : bad(postgres),
+      redis: await this.#redis(),
+    };
+    // A pool without a worker fails its own models only; the others are served.
+    const isServing = this.#pools.some((pool) => served.has(pool));
+    const needed = [checks['nats'], checks['router'], checks['ledger'], checks['postgres'], checks['redis']];
+    const isReady = isServing && needed.every((check) => check?.ok === true);
+    return { status: this.isDraining ? 'draining' : isReady ? 'ready' : 'not_ready', checks };
+  }
+
+  #liveLedgers(): LedgerBeat[] {
+    const now = this.#clock.now();
+    const live: LedgerBeat[] = [];
+    for (const [id, { beat, at }] of this.#ledgers) {
+      if (now - at > SILENT_AFTER_MS) this.#ledgers.delete(id);
+      else live.push(beat);
+    }
+    return live;
+  }
+
+  async #redis(): Promise<Check> {
+    if (this.#pingRedis === undefined) return good('not configured: limits and cache are in process');
+    try {
+      await this.#pingRedis();
+      return good('answers');
+    } catch (failure) {
+      return bad(failure instanceof Error ? failure.message : 'does not answer');
+    }
+  }
+}
+
+const good = (detail: string): Check => ({ ok: true, detail });
+const bad = (detail: string): Check => ({ ok: false, detail });

@@ -1,0 +1,132 @@
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+import type { Bus } from '../../shared/bus.ts';
+import type { Catalog } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { Config } from '../../shared/config.ts';
+import { makeInstanceId } from '../../shared/ids.ts';
+import { UsageJournal } from '../../shared/journal.ts';
+import type { Log } from '../../shared/log.ts';
+import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
+import { KeyChanged } from '../../shared/messages/key.ts';
+import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
+import { Authenticator } from './authenticate.ts';
+import { Exchanges } from './exchanges.ts';
+import { Health } from './health.ts';
+import { Inbox } from './inbox.ts';
+import { IngressMetrics } from './metrics.ts';
+import { Routers } from './routers.ts';
+import { buildServer } from './server.ts';
+import { Uploads } from './uploads.ts';
+import { Witness } from './witness.ts';
+import { WorkerWatch } from './worker-watch.ts';
+
+/** Clocks are looked at this often, and workers with attempts pinged: a killed one is known within two of these. */
+const SWEEP_EVERY_MS = 50;
+/** A sweep this late means that this process was busy and heard nobody, dead or alive. */
+const STALL_MS = 100;
+const DRAIN_LIMIT_MS = 30_000;
+const JOURNAL_DRAIN_MS = 10_000;
+/** Connections that the system holds until they are accepted: a burst of clients must not be refused. */
+const BACKLOG = 4_096;
+
+export interface IngressDeps {
+  readonly config: Config;
+  readonly bus: Bus;
+  /** What this ingress reports in a dead worker's place travels on a connection of its own. */
+  readonly journalBus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly catalog: Catalog;
+  readonly registry: Registry;
+  /** Throws when Redis is away; undefined without Redis. */
+  readonly pingRedis?: () => Promise<void>;
+}
+
+export interface Ingress {
+  readonly id: string;
+  readonly host: string;
+  readonly port: number;
+  readonly url: string;
+  /** Takes no new requests, lets those under way finish (up to `drainLimitMs`, default 30 s), and ends. */
+  stop(drainLimitMs?: Millis): Promise<void>;
+}
+
+/** Starts an ingress and listens. @throws Error with `code: 'EADDRINUSE'` and the like when it cannot */
+export async function startIngress(deps: IngressDeps): Promise<Ingress> {
+  const { config, bus, journalBus, clock, log, catalog, registry } = deps;
+  const id = makeInstanceId('ing');
+  const onPeerGone = (peer: string): void => {
+    routers.remove(peer);
+    workers.remove(peer);
+  };
+  const inbox = new Inbox(bus, id, onPeerGone);
+  const routers = new Routers(clock, (router) => exchanges.onPeerGone(router));
+  const workers = new WorkerWatch({
+    bus,
+    clock,
+    ingressId: id,
+    onGone: (worker) => {
+      exchanges.onPeerGone(worker);
+      witness.onWorkerGone(worker);
+    },
+  });
+  const journal = new UsageJournal(journalBus, id, clock, log);
+  const witness = new Witness({ journal, catalog, clock, ingressId: id });
+  const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
+  const uploads = new Uploads(bus);
+  const exchanges: Exchanges = new Exchanges({
+    ...{ bus, clock, log, ingressId: id, inbox, routers, workers, uploads, witness, metrics },
+    keepAliveMs: config.server.keepAliveMs,
+  });
+  const authenticator = new Authenticator(config.auth, bus, clock);
+  const pools = config.providers.map(({ name }) => name);
+  const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
+  const { bodyLimitBytes, requestTimeoutMs } = config.server;
+  const app = buildServer({ authenticator, exchanges, clock, requestTimeoutMs, log, health, registry, bodyLimitBytes, catalog });
+
+  const subscriptions = [
+    inbox.listen(),
+    bus.onMessage(beatWildcard('router'), RouterBeat, (beat) => routers.onBeat(beat)),
+    bus.onMessage(beatWildcard('worker'), WorkerBeat, (beat) => workers.onBeat(beat)),
+    bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => health.onLedgerBeat(beat)),
+    bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
+  ];
+  bus.onConnection((isConnected) => {
+    if (isConnected) return;
+    exchanges.onBrokerGone();
+    routers.clear();
+  });
+  let sweptAt = clock.now();
+  const sweeper = setInterval(() => {
+    const now = clock.now();
+    const lateMs = now - sweptAt - SWEEP_EVERY_MS;
+    sweptAt = now;
+    const stalledMs = lateMs > STALL_MS ? lateMs : 0;
+    routers.sweep(now, stalledMs);
+    workers.sweep(now, stalledMs);
+    exchanges.sweep(now);
+    witness.sweep(now);
+  }, SWEEP_EVERY_MS);
+
+  const { host } = config.server;
+  await app.listen({ host, port: config.server.port, backlog: BACKLOG });
+  const { port } = app.server.address() as AddressInfo;
+
+  return {
+    id,
+    host,
+    port,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    stop: async (drainLimitMs = DRAIN_LIMIT_MS) => {
+      health.isDraining = true;
+      const closed = app.close();
+      await exchanges.drain(drainLimitMs);
+      app.server.closeAllConnections();
+      await closed;
+      clearInterval(sweeper);
+      for (const subscription of subscriptions) subscription.unsubscribe();
+      if (!(await journal.drain(JOURNAL_DRAIN_MS))) log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
+    },
+  };
+}

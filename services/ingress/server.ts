@@ -1,0 +1,107 @@
+import type { Socket } from 'node:net';
+import Fastify, { LogController } from 'fastify';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Registry } from 'prom-client';
+import { toOpenAiError } from '../../shared/dialects/openai-error.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import { makeRequestId } from '../../shared/ids.ts';
+import type { Log } from '../../shared/log.ts';
+import type { Health } from './health.ts';
+import { healthRoutes } from './routes/health.ts';
+import { inferenceRoutes } from './routes/inference.ts';
+import type { ModelDeps } from './routes/models.ts';
+import { modelRoutes } from './routes/models.ts';
+
+export interface ServerDeps extends ModelDeps {
+  readonly log: Log;
+  readonly health: Health;
+  readonly registry: Registry;
+  readonly bodyLimitBytes: number;
+}
+
+/** A request's head and body must have come within these: a slow sender holds a connection, never more. */
+const HEADERS_TIMEOUT_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+/** Longer than the 60 s after which load balancers in front drop an idle connection, so that they are the ones to close. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+/** The HTTP side of the ingress: routes, and one shape for every error. Listens to nothing yet. */
+export function buildServer(deps: ServerDeps): FastifyInstance {
+  const app = Fastify({
+    // The exchange writes one line for each request; fastify's own two would cost 7 µs.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: deps.bodyLimitBytes,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
+    clientErrorHandler: onClientError,
+    frameworkErrors: (error, _request, reply) => sendError(deps.log, error, reply as unknown as FastifyReply),
+    forceCloseConnections: false,
+    return503OnClosing: false,
+  });
+  app.removeAllContentTypeParsers();
+  const asBytes = { parseAs: 'buffer' as const };
+  app.addContentTypeParser('application/json', asBytes, (_request, body, done) => done(null, body));
+  app.setErrorHandler((error, _request, reply) => sendError(deps.log, error, reply));
+  app.setNotFoundHandler((request, reply) => notFound(app, request, reply));
+  inferenceRoutes(app, deps);
+  modelRoutes(app, deps);
+  healthRoutes(app, deps);
+  return app;
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
+
+function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const path = request.url.split('?', 1)[0] ?? request.url;
+  const allowed = METHODS.filter((method) => app.findRoute({ url: path, method }) !== null || (path.startsWith('/v1/models/') && method === 'GET'));
+  const said = `${request.method} ${path.slice(0, 200)}`;
+  if (allowed.length === 0) return reply.headers({}).send(new GatewayError('unknown_url', `Unknown request URL: ${said}.`));
+  return reply.header('allow', allowed.join(', ')).send(new GatewayError('method_not_allowed', `Not allowed: ${said}. Allowed: ${allowed.join(', ')}.`));
+}
+
+/** Everything that was thrown on the way to an exchange: ours as it is, fastify's by its code, the unknown as `internal`. */
+function sendError(log: Log, thrown: unknown, reply: FastifyReply): FastifyReply {
+  const error = thrown instanceof GatewayError ? thrown : fromFastify(thrown as FastifyError);
+  if (error.code === 'internal') log.error({ err: thrown }, 'internal error');
+  const answer = toOpenAiError(error);
+  // The rest of a body that was refused is not read: the connection ends with the answer.
+  if (error.code === 'request_too_large') void reply.header('connection', 'close');
+  return reply
+    .code(answer.status)
+    .headers({ 'x-request-id': makeRequestId(), ...answer.headers, 'content-type': 'application/json' })
+    .send(answer.body);
+}
+
+function fromFastify(error: FastifyError): GatewayError {
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new GatewayError('request_too_large', 'The request’s body is larger than this gateway takes.', { cause: error });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+    case 'FST_ERR_CTP_EMPTY_TYPE':
+      return new GatewayError('unsupported_media_type', 'Send the request as JSON, with `content-type: application/json`.', { cause: error });
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new GatewayError('invalid_json', 'The request’s body does not match its headers.', { cause: error });
+    case 'FST_ERR_BAD_URL':
+      return new GatewayError('invalid_request', 'The request’s URL is malformed.', { cause: error });
+    default:
+      return GatewayError.from(error);
+  }
+}
+
+/** Bytes that are no HTTP, or too slow or too large a head: fastify never sees a request, so the answer is written here. */
+function onClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+  const failure =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? new GatewayError('request_timeout', 'The request did not come in time.')
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? new GatewayError('headers_too_large', 'The request’s headers are too large.')
+        : new GatewayError('invalid_request', 'This is not a valid HTTP request.');
+  const { status, body, headers } = toOpenAiError(failure);
+  const lines = Object.entries({ ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), connection: 'close' });
+  socket.end(`HTTP/1.1 ${status} Error\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+}

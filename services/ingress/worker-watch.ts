@@ -1,0 +1,87 @@
+import type { Bus } from '../../shared/bus.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { WorkerBeat } from '../../shared/messages/beat.ts';
+import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
+import { FrameType } from '../../shared/messages/frame.ts';
+import { inboxSubject, workerSubject } from '../../shared/subjects.ts';
+
+interface Watched {
+  heardAt: Millis;
+  /** Attempts of this ingress that run there. */
+  live: number;
+  /** Pools it serves; empty as long as only its frames were seen. */
+  pools: readonly string[];
+}
+
+/**
+ * Whether the workers of this ingress' attempts live. A killed one is known by "no responders" to a ping (each is
+ * pinged ten times a second while it has attempts), a hung one by its silence.
+ */
+export class WorkerWatch {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #ingressId: string;
+  readonly #onGone: (worker: string) => void;
+  readonly #workers = new Map<string, Watched>();
+
+  constructor(deps: { bus: Bus; clock: Clock; ingressId: string; onGone: (worker: string) => void }) {
+    this.#bus = deps.bus;
+    this.#clock = deps.clock;
+    this.#ingressId = deps.ingressId;
+    this.#onGone = deps.onGone;
+  }
+
+  /** Pools that some live worker serves. */
+  pools(): Set<string> {
+    const pools = new Set<string>();
+    for (const worker of this.#workers.values()) for (const pool of worker.pools) pools.add(pool);
+    return pools;
+  }
+
+  onBeat({ worker, pools }: WorkerBeat): void {
+    const watched = this.#watch(worker);
+    watched.heardAt = this.#clock.now();
+    watched.pools = pools.map(({ pool }) => pool);
+  }
+
+  /** A frame came from this worker: it lives. */
+  heard(worker: string): void {
+    const watched = this.#workers.get(worker);
+    if (watched !== undefined) watched.heardAt = this.#clock.now();
+  }
+
+  began(worker: string): void {
+    this.#watch(worker).live++;
+  }
+
+  ended(worker: string): void {
+    const watched = this.#workers.get(worker);
+    if (watched !== undefined) watched.live--;
+  }
+
+  /** The broker says that nobody listens there. */
+  remove(worker: string): void {
+    if (this.#workers.delete(worker)) this.#onGone(worker);
+  }
+
+  /** @param stalledMs how long this process itself heard nothing because it was busy: nobody is blamed for that */
+  sweep(now: Millis, stalledMs: Millis): void {
+    for (const [worker, watched] of this.#workers) {
+      if (stalledMs > 0) watched.heardAt += stalledMs;
+      else if (now - watched.heardAt > SILENT_AFTER_MS) {
+        this.remove(worker);
+        continue;
+      }
+      if (watched.live > 0) this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.ping, 0, 0, '');
+    }
+  }
+
+  #watch(worker: string): Watched {
+    let watched = this.#workers.get(worker);
+    if (watched === undefined) {
+      watched = { heardAt: this.#clock.now(), live: 0, pools: [] };
+      this.#workers.set(worker, watched);
+    }
+    return watched;
+  }
+}

@@ -1,0 +1,131 @@
+import type { Consumer, ConsumerMessages, JsMsg } from 'nats';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import { readEvents } from './core/read-events.ts';
+import type { PutAside } from './record.ts';
+
+/** A batch leaves with this many events at the latest; beyond it a statement gains nothing more. */
+const FULL_AT_EVENTS = 2_000;
+/** And this long after its first event: few enough statements when little happens, and a report is hardly behind. */
+const WINDOW_MS = 50;
+/** Of one pull; a message larger than that would never come, so it grows with the server's limit. */
+const PULL_BYTES = 4 * 1024 * 1024;
+/** A pull that brought less ends after this, and the next one begins. Also the longest that a lost one is waited for. */
+const PULL_EXPIRES_MS = 5_000;
+/** A pull that ends sooner than this with nothing was refused. */
+const REFUSED_WITHIN_MS = 500;
+
+/** Messages to be acknowledged together, and what they held. */
+export interface Batch {
+  readonly messages: JsMsg[];
+  readonly events: UsageRecorded[];
+  readonly poisoned: PutAside[];
+}
+
+/**
+ * Pulls messages from the consumer and makes batches of them. While one batch is written the next one is read; then
+ * pulling stops until it is taken. So at most two batches and one pull (4 MiB) are in memory.
+ */
+export class Intake {
+  readonly #consumer: Consumer;
+  readonly #clock: Clock;
+  readonly #pullBytes: number;
+  #batch: Batch = { messages: [], events: [], poisoned: [] };
+  #batchBeganAt: Millis = 0;
+  #pull: ConsumerMessages | undefined;
+  #isStopped = false;
+  #hasEnded = false;
+  #failure: unknown;
+  #wakeTaker = (): void => undefined;
+  #makeRoom = (): void => undefined;
+
+  constructor(consumer: Consumer, clock: Clock, maxPayload: number) {
+    this.#consumer = consumer;
+    this.#clock = clock;
+    this.#pullBytes = Math.max(PULL_BYTES, 2 * maxPayload);
+    void this.#run();
+  }
+
+  /**
+   * The next batch; waits for it. undefined: stopped, and everything received was taken.
+   * @throws what ended the pulling
+   */
+  async take(): Promise<Batch | undefined> {
+    for (;;) {
+      const isEmpty = this.#batch.messages.length === 0;
+      const dueInMs = isEmpty ? Infinity : this.#batchBeganAt + WINDOW_MS - this.#clock.now();
+      if (this.#hasEnded || this.#isFull || dueInMs <= 0) {
+        if (!isEmpty) return this.#swap();
+        if (this.#failure !== undefined) throw this.#failure;
+        return undefined;
+      }
+      await this.#somethingHappens(dueInMs);
+    }
+  }
+
+  /** Ends the pulling. What was received can still be taken. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#pull?.stop();
+    this.#makeRoom();
+  }
+
+  get #isFull(): boolean {
+    return this.#batch.events.length + this.#batch.poisoned.length >= FULL_AT_EVENTS;
+  }
+
+  #swap(): Batch {
+    const batch = this.#batch;
+    this.#batch = { messages: [], events: [], poisoned: [] };
+    this.#makeRoom();
+    return batch;
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#isStopped) await this.#pullOnce();
+    } catch (failure) {
+      this.#failure = failure;
+    }
+    this.#hasEnded = true;
+    this.#wakeTaker();
+  }
+
+  async #pullOnce(): Promise<void> {
+    const beganAt = this.#clock.now();
+    const pull = await this.#consumer.fetch({ max_bytes: this.#pullBytes, expires: PULL_EXPIRES_MS });
+    this.#pull = pull;
+    if (this.#isStopped) pull.stop();
+    let received = 0;
+    for await (const message of pull) {
+      received++;
+      this.#add(message);
+      if (this.#isFull && !this.#isStopped) await new Promise<void>((resolve) => (this.#makeRoom = resolve));
+    }
+    const tookMs = this.#clock.now() - beganAt;
+    if (received === 0 && tookMs < REFUSED_WITHIN_MS && !this.#isStopped) throw new Error('the pull ended with nothing');
+  }
+
+  #add(message: JsMsg): void {
+    if (this.#batch.messages.length === 0) this.#batchBeganAt = this.#clock.now();
+    const { events, poisoned } = readEvents(message.data);
+    this.#batch.messages.push(message);
+    for (const event of events) this.#batch.events.push(event);
+    const { streamSequence, timestampNanos } = message.info;
+    // With the time: a stream that was deleted and made anew counts from 1 again.
+    for (const bad of poisoned) {
+      this.#batch.poisoned.push({ ...bad, position: `${timestampNanos}.${streamSequence}.${poisoned.indexOf(bad)}` });
+    }
+    this.#wakeTaker();
+  }
+
+  #somethingHappens(withinMs: Millis): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = withinMs === Infinity ? undefined : setTimeout(resolve, Math.ceil(withinMs));
+      this.#wakeTaker = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

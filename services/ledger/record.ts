@@ -1,0 +1,120 @@
+import { sql } from 'kysely';
+import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import type { PoisonedEvent } from './core/read-events.ts';
+import { isFaultOfData, reasonOf } from './database.ts';
+import type { AttemptsTable, Database } from './schema.ts';
+
+/** Column → the event's field and the type it is read as. */
+const COLUMNS = {
+  attempt_id: ['attemptId', 'text'],
+  request_id: ['requestId', 'text'],
+  attempt: ['attempt', 'smallint'],
+  source: ['source', 'text'],
+  started_at: ['startedEpochMs', 'bigint'],
+  key_id: ['keyId', 'text'],
+  key_name: ['keyName', 'text'],
+  team: ['team', 'text'],
+  model: ['model', 'text'],
+  route: ['route', 'text'],
+  deployment: ['deployment', 'text'],
+  provider: ['provider', 'text'],
+  upstream_model: ['upstreamModel', 'text'],
+  endpoint: ['endpoint', 'text'],
+  is_stream: ['stream', 'boolean'],
+  input_tokens: ['inputTokens', 'integer'],
+  output_tokens: ['outputTokens', 'integer'],
+  cached_input_tokens: ['cachedInputTokens', 'integer'],
+  reasoning_tokens: ['reasoningTokens', 'integer'],
+  is_estimated: ['isEstimated', 'boolean'],
+  cost_nano_usd: ['costNanoUsd', 'bigint'],
+  queue_ms: ['queueMs', 'integer'],
+  ttft_ms: ['ttftMs', 'integer'],
+  duration_ms: ['durationMs', 'integer'],
+  upstream_status: ['upstreamStatus', 'smallint'],
+  finish: ['finish', 'text'],
+  error: ['error', 'text'],
+  worker: ['worker', 'text'],
+  ingress: ['ingress', 'text'],
+  traceparent: ['traceparent', 'text'],
+} as const satisfies Record<Exclude<keyof AttemptsTable, 'recorded_at'>, readonly [string, string]>;
+
+const names = Object.keys(COLUMNS);
+const values = Object.entries(COLUMNS).map(([name, [field]]) =>
+  name === 'started_at' ? `to_timestamp("${field}" / 1000.0)` : `"${field}"`,
+);
+const fields = Object.values(COLUMNS).map(([field, type]) => `"${field}" ${type}`);
+
+/**
+ * The batch goes as one JSON text. Measured with 2000 events on the embedded Postgres: 30 k events/s at 3.2 µs of Node CPU
+ * each; arrays of columns through `unnest` 33 k (the same within the noise) at 8.6 µs; `jsonb` 22 k.
+ * Sorted by key, two ledgers that hold the same events never wait for each other in a circle.
+ */
+const INSERT = {
+  head: sql.raw(`insert into attempts (${names.join(', ')}) select ${values.join(', ')} from json_to_recordset(`),
+  tail: sql.raw(`) as event(${fields.join(', ')}) order by "attemptId" on conflict (attempt_id) do nothing`),
+};
+
+/**
+ * Events → rows, in one statement. An attempt that has a row already keeps it: the first report stands, so a redelivery
+ * changes nothing.
+ * @returns how many were new
+ * @throws what Postgres said; then none of them is recorded
+ */
+export async function insertEvents(db: Database, events: readonly UsageRecorded[]): Promise<number> {
+  if (events.length === 0) return 0;
+  const result = await sql`${INSERT.head}${JSON.stringify(events)}${INSERT.tail}`.execute(db);
+  return Number(result.numAffectedRows ?? 0n);
+}
+
+export interface Recorded {
+  readonly recorded: number;
+  readonly duplicate: number;
+  /** What Postgres will never take. */
+  readonly poisoned: PoisonedEvent[];
+}
+
+/**
+ * As `insertEvents`, but a row that can never be stored does not keep the others out: the batch is halved until the bad
+ * ones stand alone (about 2 log2(n) statements for each).
+ * @throws what Postgres said when it is not the data's fault; a part of the events may be recorded then: try all again
+ */
+export async function recordEvents(db: Database, events: readonly UsageRecorded[]): Promise<Recorded> {
+  try {
+    const recorded = await insertEvents(db, events);
+    return { recorded, duplicate: events.length - recorded, poisoned: [] };
+  } catch (failure) {
+    if (!isFaultOfData(failure)) throw failure;
+    const [only] = events;
+    if (only === undefined || events.length === 1) {
+      return { recorded: 0, duplicate: 0, poisoned: [{ event: JSON.stringify(only), reason: reasonOf(failure) }] };
+    }
+    const middle = events.length >> 1;
+    const first = await recordEvents(db, events.slice(0, middle));
+    const second = await recordEvents(db, events.slice(middle));
+    return {
+      recorded: first.recorded + second.recorded,
+      duplicate: first.duplicate + second.duplicate,
+      poisoned: first.poisoned.concat(second.poisoned),
+    };
+  }
+}
+
+/** @param position unique for the place in the stream, so that a redelivery changes nothing */
+export type PutAside = PoisonedEvent & { readonly position: string };
+
+/** Keeps what can never be recorded. @returns how many were new */
+export async function putAside(db: Database, poisoned: readonly PutAside[]): Promise<number> {
+  if (poisoned.length === 0) return 0;
+  const rows = poisoned.map(({ position, event, reason }) => ({
+    position,
+    // Postgres' text holds neither NUL nor half a surrogate pair.
+    event: event.replaceAll('\0', '').toWellFormed(),
+    reason,
+  }));
+  const result = await db
+    .insertInto('poisoned_events')
+    .values(rows)
+    .onConflict((conflict) => conflict.column('position').doNothing())
+    .executeTakeFirst();
+  return Number(result.numInsertedOrUpdatedRows ?? 0n);
+}

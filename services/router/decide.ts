@@ -1,0 +1,185 @@
+import type { Bus } from '../../shared/bus.ts';
+import { decode } from '../../shared/bus.ts';
+import type { Catalog, Deployment } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { Placed, Refused, Tried } from '../../shared/messages/envelope.ts';
+import { Envelope } from '../../shared/messages/envelope.ts';
+import { FrameType } from '../../shared/messages/frame.ts';
+import { wantSubject } from '../../shared/subjects.ts';
+import { pickOrder } from './core/pick.ts';
+import type { SlotTable } from './core/slot-table.ts';
+import type { Waiter, WaitingLines } from './core/waiting-line.ts';
+import type { RouterMetrics } from './metrics.ts';
+
+/** What a request that waits needs once a slot is there. */
+export interface WaitingRequest extends Waiter {
+  readonly reply: string;
+  readonly stream: number;
+  readonly route: string | null;
+  readonly timeoutMs: number | undefined;
+  /** By pool: the deployment to use there. */
+  readonly deployments: ReadonlyMap<string, Deployment>;
+  readonly avoid: ReadonlySet<string>;
+  readonly since: Millis;
+}
+
+export interface DecideDeps {
+  readonly id: string;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly catalog: Catalog;
+  readonly slots: SlotTable;
+  readonly lines: WaitingLines<WaitingRequest>;
+  readonly metrics: RouterMetrics;
+}
+
+/** Answers "where?": a slot at once, a place in line, or a refusal. Holds no state of a request but its place in line. */
+export class Decider {
+  readonly #deps: DecideDeps;
+  /** Pools whose workers have been asked for slots in this turn. */
+  readonly #wantedThisTurn = new Set<string>();
+
+  constructor(deps: DecideDeps) {
+    this.#deps = deps;
+  }
+
+  /** An `ask` frame. @throws PoisonedMessage */
+  ask(payload: Buffer, stream: number, reply: string): void {
+    const envelope = decode(Envelope, payload);
+    try {
+      this.#decide(envelope, stream, reply);
+    } catch (failure) {
+      this.#refuse(reply, stream, GatewayError.from(failure), envelope.tried.length > 0);
+    }
+  }
+
+  /** An `abandon` frame: its client left, or it asks elsewhere. */
+  abandon(stream: number, reply: string): void {
+    this.#deps.lines.remove(keyOf(reply, stream));
+  }
+
+  /** The pool has slots again: the line moves. */
+  serveLine(pool: string): void {
+    const { lines, slots } = this.#deps;
+    for (let waiter = lines.first(pool); waiter !== undefined; waiter = lines.first(pool)) {
+      const deployment = waiter.deployments.get(pool);
+      const slot = deployment === undefined ? undefined : slots.take(pool, waiter.avoid);
+      if (deployment === undefined || slot === undefined) return;
+      lines.remove(waiter.key);
+      this.#place(waiter, deployment, slot);
+    }
+  }
+
+  /** Refuses those whose deadline came, and those whose every pool has lost its last worker. */
+  sweep(now: Millis): void {
+    const { lines, slots } = this.#deps;
+    for (const waiter of lines.removeExpired(now)) {
+      this.#refuse(waiter.reply, waiter.stream, new GatewayError('deadline_exceeded', 'The deadline came while the request waited for a free slot.'), false);
+    }
+    for (const waiter of lines.removeWhere(({ pools }) => !pools.some((pool) => slots.hasWorkers(pool)))) {
+      this.#refuse(waiter.reply, waiter.stream, noWorkers(), false);
+    }
+  }
+
+  /** Asks the workers of every pool with a line for slots; sent at once when a line begins, and with each heartbeat. */
+  want(pool: string): void {
+    const { bus, id, lines } = this.#deps;
+    const message = { v: 1, router: id, pool, waiting: lines.waitingIn(pool) };
+    bus.post(wantSubject(pool), '', FrameType.want, 0, 0, JSON.stringify(message));
+  }
+
+  #decide(envelope: Envelope, stream: number, reply: string): void {
+    const { catalog, slots, random, clock } = this.#deps;
+    const resolution = catalog.resolve(envelope.model);
+    if (resolution === undefined) {
+      throw new GatewayError('model_not_found', `The model \`${envelope.model}\` does not exist or you do not have access to it.`, { param: 'model' });
+    }
+    const remainingMs = envelope.deadlineEpochMs - clock.epochMs();
+    if (remainingMs <= 0) throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
+    const candidates = pickOrder(resolution, envelope.tried, random);
+    const served = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
+    this.#noteDeadWorkers(envelope.tried);
+    if (served.length === 0) throw noWorkers();
+    const avoid = new Set(envelope.tried.map(({ worker }) => worker));
+    const waiter: WaitingRequest = {
+      key: keyOf(reply, stream),
+      pools: [...new Set(served.map(({ pool }) => pool))],
+      deadline: clock.now() + remainingMs,
+      reply,
+      stream,
+      route: resolution.route,
+      timeoutMs: resolution.timeoutMs,
+      deployments: firstByPool(served),
+      avoid,
+      since: clock.now(),
+    };
+    for (const deployment of served) {
+      // Those who wait already come first.
+      if (this.#deps.lines.waitingIn(deployment.pool) > 0) continue;
+      const slot = slots.take(deployment.pool, avoid);
+      if (slot !== undefined) return this.#place(waiter, deployment, slot);
+    }
+    this.#stand(waiter);
+  }
+
+  #stand(waiter: WaitingRequest): void {
+    const { bus, id, lines, metrics } = this.#deps;
+    const position = lines.add(waiter);
+    if (position === undefined) {
+      throw new GatewayError('queue_full', 'Every deployment of this model is busy and its queue is full.', { retryAfterMs: 1_000 });
+    }
+    metrics.queued.inc();
+    bus.post(waiter.reply, '', FrameType.waiting, waiter.stream, 0, JSON.stringify({ v: 1, router: id, position }));
+    for (const pool of waiter.pools) {
+      if (this.#wantedThisTurn.has(pool)) continue;
+      this.#wantedThisTurn.add(pool);
+      setImmediate(() => {
+        this.#wantedThisTurn.delete(pool);
+        if (lines.waitingIn(pool) > 0) this.want(pool);
+      });
+    }
+  }
+
+  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: { worker: string; slot: number }): void {
+    const { bus, clock, id, metrics } = this.#deps;
+    const placed: Placed = {
+      v: 1,
+      deployment: deployment.id,
+      pool: deployment.pool,
+      worker,
+      router: id,
+      slot,
+      route: waiter.route,
+      queueMs: Math.max(0, Math.round(clock.now() - waiter.since)),
+      ...(waiter.timeoutMs === undefined ? {} : { timeoutMs: waiter.timeoutMs }),
+    };
+    metrics.placed.inc();
+    bus.post(waiter.reply, '', FrameType.placed, waiter.stream, 0, JSON.stringify(placed));
+  }
+
+  #refuse(reply: string, stream: number, error: GatewayError, isRetry: boolean): void {
+    const refused: Refused = { v: 1, error: error.toWire(), isExhausted: isRetry && error.code === 'no_deployment' };
+    this.#deps.metrics.refused.inc({ code: error.code });
+    this.#deps.bus.post(reply, '', FrameType.refused, stream, 0, JSON.stringify(refused));
+  }
+
+  #noteDeadWorkers(tried: readonly Tried[]): void {
+    for (const { worker, code } of tried) if (code === 'worker_lost') this.#deps.slots.suspect(worker);
+  }
+}
+
+function keyOf(reply: string, stream: number): string {
+  return `${reply} ${stream}`;
+}
+
+function noWorkers(): GatewayError {
+  return new GatewayError('no_deployment', 'No deployment of this model can serve the request now.', { retryAfterMs: 1_000 });
+}
+
+function firstByPool(deployments: readonly Deployment[]): Map<string, Deployment> {
+  const byPool = new Map<string, Deployment>();
+  for (const deployment of deployments) if (!byPool.has(deployment.pool)) byPool.set(deployment.pool, deployment);
+  return byPool;
+}

@@ -1,0 +1,111 @@
+import type { Registry } from 'prom-client';
+import type { Bus } from '../../shared/bus.ts';
+import { decode } from '../../shared/bus.ts';
+import type { Catalog } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import { makeInstanceId } from '../../shared/ids.ts';
+import { BEAT_EVERY_MS, SILENT_AFTER_MS, WorkerBeat } from '../../shared/messages/beat.ts';
+import type { RouterBeat } from '../../shared/messages/beat.ts';
+import { FrameType, PoisonedMessage } from '../../shared/messages/frame.ts';
+import type { SlotsReturned } from '../../shared/messages/slots.ts';
+import { SlotsIssued, SlotsRecalled } from '../../shared/messages/slots.ts';
+import { beatSubject, beatWildcard, routerSubject, workerSubject } from '../../shared/subjects.ts';
+import { SlotTable } from './core/slot-table.ts';
+import { WaitingLines } from './core/waiting-line.ts';
+import type { WaitingRequest } from './decide.ts';
+import { Decider } from './decide.ts';
+import { createRouterMetrics } from './metrics.ts';
+
+/** Requests that may wait for one pool at one router; the next one is told `queue_full`. */
+const MAX_WAITING_PER_POOL = 10_000;
+const SWEEP_EVERY_MS = 50;
+
+export interface RouterDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly catalog: Catalog;
+  readonly registry: Registry;
+  readonly random?: () => number;
+}
+
+export interface Router {
+  readonly id: string;
+  /** Takes no new questions and ends; requests that wait here ask another router. */
+  stop(): Promise<void>;
+}
+
+/** Starts a router: soft state only, complete within one heartbeat of the workers. */
+export function startRouter({ bus, clock, catalog, registry, random = Math.random }: RouterDeps): Router {
+  const id = makeInstanceId('rtr');
+  const slots = new SlotTable();
+  const lines = new WaitingLines<WaitingRequest>(MAX_WAITING_PER_POOL);
+  const metrics = createRouterMetrics(registry, () => lines.size);
+  const decider = new Decider({ id, bus, clock, random, catalog, slots, lines, metrics });
+  const heardOf = new Map<string, Millis>();
+  let isDraining = false;
+
+  const onSlots = (payload: Buffer): void => {
+    const message = decode(SlotsIssued, payload);
+    heardOf.set(message.worker, clock.now());
+    if (slots.update(message)) decider.serveLine(message.pool);
+  };
+  const onRecall = (payload: Buffer): void => {
+    const { pool, worker, count } = decode(SlotsRecalled, payload);
+    const returned: SlotsReturned = { v: 1, router: id, pool, ...slots.giveBack(pool, worker, count) };
+    bus.post(workerSubject(worker), '', FrameType.returned, 0, 0, JSON.stringify(returned));
+  };
+  const forget = (worker: string): void => {
+    heardOf.delete(worker);
+    slots.removeWorker(worker);
+  };
+  const beat = (): void => {
+    const waiting = Object.fromEntries([...lines.pools()].map((pool) => [pool, lines.waitingIn(pool)]));
+    const message: RouterBeat = { v: 1, router: id, isDraining, spent: slots.spent(), waiting };
+    bus.publish(beatSubject('router', id), message);
+    for (const pool of lines.pools()) decider.want(pool);
+  };
+  const sweep = (): void => {
+    const now = clock.now();
+    for (const [worker, at] of heardOf) if (now - at > SILENT_AFTER_MS) forget(worker);
+    decider.sweep(now);
+  };
+
+  const subscriptions = [
+    bus.onFrames(routerSubject(id), (type, stream, _sequence, payload, reply) => {
+      switch (type) {
+        case FrameType.ask:
+          return decider.ask(payload, stream, reply);
+        case FrameType.abandon:
+          return decider.abandon(stream, reply);
+        case FrameType.slots:
+          return onSlots(payload);
+        case FrameType.recall:
+          return onRecall(payload);
+        default:
+          throw new PoisonedMessage(`a router takes no frame of type ${type}`);
+      }
+    }),
+    bus.onMessage(beatWildcard('worker'), WorkerBeat, (message) => {
+      if (message.isDraining) forget(message.worker);
+      else heardOf.set(message.worker, clock.now());
+    }),
+  ];
+  bus.onConnection((isConnected) => {
+    // Whoever waited here was told by its own ingress, and every slot may have moved meanwhile.
+    if (!isConnected) for (const worker of [...heardOf.keys()]) forget(worker);
+    if (!isConnected) lines.removeWhere(() => true);
+  });
+  const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
+  beat();
+
+  return {
+    id,
+    stop: async () => {
+      isDraining = true;
+      beat();
+      for (const timer of timers) clearInterval(timer);
+      await bus.flush();
+      for (const subscription of subscriptions) subscription.unsubscribe();
+    },
+  };
+}

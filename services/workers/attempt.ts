@@ -1,0 +1,319 @@
+import type { Deployment } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { TimeoutsConfig } from '../../shared/config.ts';
+import type { ErrorCode } from '../../shared/errors.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { UsageJournal } from '../../shared/journal.ts';
+import type { Log } from '../../shared/log.ts';
+import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
+import type { TaskHead } from '../../shared/messages/task.ts';
+import { endOf, estimateInputTokens, usageEvent } from './core/account.ts';
+import { TimeLimits } from './core/time-limits.ts';
+import { visibleHeaders } from './core/visible-headers.ts';
+import type { Dialect, StreamReader } from './dialects/dialect.ts';
+import type { FrameSender } from './send-frames.ts';
+import type { Upstream, UpstreamCall, UpstreamHeaders, UpstreamListener } from './upstream.ts';
+
+/** A plain answer beyond this is refused: the bound on what one attempt may hold. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Of an error's body only the beginning can matter. */
+const MAX_ERROR_BYTES = 64 * 1024;
+/** Chunks without content (roles, comments) are held back up to here, so that another deployment may still take over. */
+const MAX_HELD_BYTES = 256 * 1024;
+/** A plain answer up to here leaves in one frame. */
+const MAX_WHOLE_BYTES = 128 * 1024;
+/** After its end mark a provider has this long to end its answer; then its connection is closed rather than reused. */
+const LINGER_MS = 1_000;
+
+/** What one provider's attempts share. */
+export interface Backend {
+  readonly dialect: Dialect;
+  readonly upstream: Upstream;
+  readonly timeouts: TimeoutsConfig;
+  /** The credential, to be struck out of any text that quotes it. */
+  readonly secret: string | undefined;
+}
+
+export interface AttemptDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: UsageJournal;
+  readonly workerId: string;
+  readonly ingressId: string;
+  readonly backend: Backend;
+  readonly deployment: Deployment;
+  /** The attempt ended, in whichever way; its slot is free. Called once. */
+  readonly onOver: (attempt: Attempt) => void;
+}
+
+type Phase =
+  | { kind: 'waiting' }
+  | { kind: 'error'; status: number; headers: UpstreamHeaders; parts: Buffer[]; bytes: number }
+  | { kind: 'plain'; headers: UpstreamHeaders; parts: Buffer[]; bytes: number }
+  | { kind: 'stream'; headers: UpstreamHeaders; reader: StreamReader; held: Buffer[]; heldBytes: number; isHeadSent: boolean }
+  | { kind: 'sending'; end: AttemptEnd; rest: Buffer }
+  | { kind: 'over' };
+
+/**
+ * One attempt: calls the provider, turns its answer into frames, and ends exactly once, with exactly one usage event,
+ * whatever happens. Before the first content token nothing is sent, so that a failure can still go elsewhere.
+ */
+export class Attempt implements UpstreamListener {
+  readonly #deps: AttemptDeps;
+  readonly #task: TaskHead;
+  readonly #sender: FrameSender;
+  readonly #startedAt: Millis;
+  readonly #startedEpochMs: number;
+  readonly #limits: TimeLimits;
+  #call: UpstreamCall | undefined;
+  #phase: Phase = { kind: 'waiting' };
+  #status: number | null = null;
+  #firstContentAt: Millis | undefined;
+  #isPaused = false;
+  #hasUpstreamEnded = false;
+
+  constructor(deps: AttemptDeps, task: TaskHead, sender: FrameSender) {
+    this.#deps = deps;
+    this.#task = task;
+    this.#sender = sender;
+    this.#startedAt = deps.clock.now();
+    this.#startedEpochMs = deps.clock.epochMs();
+    const deadline = this.#startedAt + task.deadlineEpochMs - this.#startedEpochMs;
+    this.#limits = new TimeLimits(deps.backend.timeouts, task.stream, deadline, this.#startedAt);
+  }
+
+  /** @param body the request's bytes, as the client sent them, in as many parts as they came */
+  start(body: readonly Buffer[]): void {
+    const { dialect, upstream } = this.#deps.backend;
+    try {
+      const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment.upstreamModel);
+      this.#call = upstream.call(request, this.#task.traceparent, this);
+    } catch (failure) {
+      this.#fail(GatewayError.from(failure));
+    }
+  }
+
+  /** The ingress wants no more of it: the provider's connection closes now, and what was used is accounted for. */
+  cancel(code: ErrorCode): void {
+    if (this.#phase.kind === 'over') return;
+    this.#call?.abort();
+    this.#conclude(this.#account(), code);
+  }
+
+  /** The client took `bytes` more. */
+  grant(bytes: number): void {
+    this.#sender.grant(bytes);
+    if (!this.#sender.hasCredit) return;
+    if (this.#phase.kind === 'sending') this.#sendRest(this.#phase);
+    else if (this.#isPaused) {
+      this.#isPaused = false;
+      this.#limits.progress(this.#deps.clock.now());
+      this.#call?.resume();
+    }
+  }
+
+  /** Ends the attempt when one of its time limits has passed. */
+  check(now: Millis): void {
+    if (this.#phase.kind === 'over') return;
+    const exceeded = this.#limits.exceeded(now, this.#isPaused || this.#phase.kind === 'sending');
+    if (exceeded === undefined) return;
+    this.#call?.abort();
+    this.#fail(exceeded);
+  }
+
+  onHeaders(status: number, headers: UpstreamHeaders): void {
+    if (this.#phase.kind === 'over') return;
+    this.#status = status;
+    if (status < 200 || status > 299) {
+      this.#phase = { kind: 'error', status, headers, parts: [], bytes: 0 };
+    } else if (!this.#task.stream) {
+      this.#phase = { kind: 'plain', headers, parts: [], bytes: 0 };
+    } else if (!String(headers['content-type']).startsWith('text/event-stream')) {
+      this.#call?.abort();
+      this.#fail(new GatewayError('upstream_malformed', 'The provider answered a stream with something that is none.'));
+    } else {
+      const reader = this.#deps.backend.dialect.readStream(this.#task);
+      this.#phase = { kind: 'stream', headers, reader, held: [], heldBytes: 0, isHeadSent: false };
+    }
+  }
+
+  onData(chunk: Buffer): void {
+    const phase = this.#phase;
+    switch (phase.kind) {
+      case 'stream':
+        return this.#streamData(phase, chunk);
+      case 'plain':
+        phase.parts.push(chunk);
+        phase.bytes += chunk.length;
+        if (phase.bytes > MAX_ANSWER_BYTES) {
+          this.#call?.abort();
+          this.#fail(new GatewayError('upstream_malformed', 'The provider’s answer is beyond every bound.'));
+        }
+        return;
+      case 'error':
+        if (phase.bytes < MAX_ERROR_BYTES) phase.parts.push(chunk);
+        phase.bytes += chunk.length;
+        return;
+      case 'waiting':
+      case 'sending':
+      case 'over':
+        return;
+    }
+  }
+
+  onEnd(): void {
+    this.#hasUpstreamEnded = true;
+    const phase = this.#phase;
+    if (phase.kind === 'error') this.#upstreamError(phase);
+    else if (phase.kind === 'plain') this.#plainAnswer(phase.headers, phase.parts);
+    else if (phase.kind === 'stream') this.#fail(new GatewayError('upstream_cut_off', `The provider’s stream ended without ${phase.reader.missing}.`));
+    else if (phase.kind === 'waiting') this.#fail(new GatewayError('upstream_malformed', 'The provider gave no answer.'));
+  }
+
+  onError(error: GatewayError): void {
+    this.#hasUpstreamEnded = true;
+    const phase = this.#phase;
+    if (phase.kind === 'error') return this.#upstreamError(phase);
+    if (phase.kind === 'over' || phase.kind === 'sending') return;
+    const isCut = phase.kind !== 'waiting';
+    this.#fail(isCut ? new GatewayError('upstream_cut_off', 'The provider’s answer broke off.', { cause: error }) : error);
+  }
+
+  #streamData(phase: Phase & { kind: 'stream' }, chunk: Buffer): void {
+    let failure: unknown;
+    try {
+      phase.reader.push(chunk);
+    } catch (thrown) {
+      failure = thrown;
+    }
+    this.#forward(phase);
+    if (failure !== undefined) {
+      this.#call?.abort();
+      this.#fail(GatewayError.from(failure));
+    } else if (phase.reader.isComplete) {
+      this.#completeStream(phase);
+    } else if (!this.#sender.hasCredit && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#call?.pause();
+    }
+  }
+
+  /** Sends what the reader made, or holds it while nothing in it is content. */
+  #forward(phase: Phase & { kind: 'stream' }): void {
+    const output = phase.reader.takeOutput();
+    if (!phase.isHeadSent) {
+      for (const part of output) phase.heldBytes += part.length;
+      phase.held.push(...output);
+      if (!phase.reader.hasContent && phase.heldBytes <= MAX_HELD_BYTES) return;
+      phase.isHeadSent = true;
+      this.#limits.progress((this.#firstContentAt = this.#deps.clock.now()));
+      this.#sender.head(this.#responseHead(phase.headers, 'text/event-stream; charset=utf-8'));
+      this.#sender.data(phase.reader.outputTokensSoFar, phase.held);
+      phase.held = [];
+      return;
+    }
+    this.#limits.progress(this.#deps.clock.now());
+    if (output.length > 0) this.#sender.data(phase.reader.outputTokensSoFar, output);
+  }
+
+  #completeStream(phase: Phase & { kind: 'stream' }): void {
+    const end = this.#account(phase.reader);
+    this.#sender.end(end);
+    this.#conclude(end, null);
+    if (this.#hasUpstreamEnded) return;
+    const call = this.#call;
+    setTimeout(() => {
+      if (!this.#hasUpstreamEnded) call?.abort();
+    }, LINGER_MS).unref();
+  }
+
+  #plainAnswer(headers: UpstreamHeaders, parts: readonly Buffer[]): void {
+    const { dialect } = this.#deps.backend;
+    let answer;
+    try {
+      answer = dialect.readAnswer(this.#task, parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts));
+    } catch (failure) {
+      return this.#fail(GatewayError.from(failure));
+    }
+    this.#firstContentAt = this.#deps.clock.now();
+    const end = this.#account({ usage: answer.usage, outputTokensSoFar: 0, finish: answer.finish });
+    const bodyBytes = answer.body.reduce((sum, part) => sum + part.length, 0);
+    const head = this.#responseHead(headers, 'application/json', { bodyBytes, end });
+    if (bodyBytes <= MAX_WHOLE_BYTES) {
+      this.#sender.whole(head, answer.body);
+      this.#conclude(end, null);
+    } else {
+      this.#sender.head(head);
+      const phase: Phase = { kind: 'sending', end, rest: Buffer.concat(answer.body) };
+      this.#phase = phase;
+      this.#sendRest(phase);
+    }
+  }
+
+  /** A large plain answer leaves as its client takes it. */
+  #sendRest(phase: Phase & { kind: 'sending' }): void {
+    while (phase.rest.length > 0 && this.#sender.hasCredit) {
+      this.#sender.data(phase.end.usage.outputTokens, [phase.rest.subarray(0, MAX_WHOLE_BYTES)]);
+      phase.rest = phase.rest.subarray(MAX_WHOLE_BYTES);
+    }
+    if (phase.rest.length > 0) return;
+    this.#sender.end(phase.end);
+    this.#conclude(phase.end, null);
+  }
+
+  #upstreamError({ status, headers, parts }: Phase & { kind: 'error' }): void {
+    this.#fail(this.#deps.backend.dialect.readError(status, headers, Buffer.concat(parts), this.#deps.clock.epochMs()));
+  }
+
+  #fail(error: GatewayError): void {
+    const told = this.#redact(error);
+    if (told.cause !== undefined) this.#deps.log.debug({ requestId: this.#task.id, code: told.code, err: told.cause }, 'attempt failed');
+    this.#sender.failed(told);
+    this.#conclude(this.#account(), told.code);
+  }
+
+  /** The one way out: the account is written and the slot is free. */
+  #conclude(end: AttemptEnd, error: ErrorCode | null): void {
+    if (this.#phase.kind === 'over') return;
+    this.#phase = { kind: 'over' };
+    const { journal, workerId, ingressId, deployment, onOver } = this.#deps;
+    const context = { startedEpochMs: this.#startedEpochMs, upstreamStatus: this.#status, error, worker: workerId, ingress: ingressId };
+    journal.record(usageEvent(this.#task, deployment, end, context));
+    onOver(this);
+  }
+
+  #account(read: Pick<StreamReader, 'usage' | 'outputTokensSoFar' | 'finish'> = this.#readSoFar()): AttemptEnd {
+    const hasBegun = this.#status !== null && this.#status >= 200 && this.#status <= 299;
+    return endOf(this.#task, this.#deps.deployment, {
+      startedEpochMs: this.#startedEpochMs,
+      durationMs: this.#deps.clock.now() - this.#startedAt,
+      ttftMs: this.#firstContentAt === undefined ? null : this.#firstContentAt - this.#startedAt,
+      usage: read.usage,
+      hasBegun,
+      outputTokensSoFar: read.outputTokensSoFar,
+      finish: read.finish,
+    });
+  }
+
+  #readSoFar(): Pick<StreamReader, 'usage' | 'outputTokensSoFar' | 'finish'> {
+    const phase = this.#phase;
+    if (phase.kind === 'stream') return phase.reader;
+    if (phase.kind === 'sending') return { usage: phase.end.usage, outputTokensSoFar: 0, finish: phase.end.finish };
+    return { usage: undefined, outputTokensSoFar: 0, finish: null };
+  }
+
+  #responseHead(headers: UpstreamHeaders, contentType: string, plain?: ResponseHead['plain']): ResponseHead {
+    return {
+      contentType,
+      headers: visibleHeaders(headers),
+      inputTokensEstimate: estimateInputTokens(this.#task),
+      ...(plain === undefined ? {} : { plain }),
+    };
+  }
+
+  #redact(error: GatewayError): GatewayError {
+    const { secret } = this.#deps.backend;
+    if (secret === undefined || secret === '' || !error.message.includes(secret)) return error;
+    return new GatewayError(error.code, error.message.replaceAll(secret, '[redacted]'), error);
+  }
+}

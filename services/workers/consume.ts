@@ -1,0 +1,179 @@
+import type { Bus } from '../../shared/bus.ts';
+import { decode } from '../../shared/bus.ts';
+import type { Catalog } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import type { ErrorCode } from '../../shared/errors.ts';
+import { GatewayError, isErrorCode } from '../../shared/errors.ts';
+import type { UsageJournal } from '../../shared/journal.ts';
+import type { Log } from '../../shared/log.ts';
+import { FrameType, PoisonedMessage, splitHead } from '../../shared/messages/frame.ts';
+import { SlotsReturned } from '../../shared/messages/slots.ts';
+import { TaskHead, UnusedSlot } from '../../shared/messages/task.ts';
+import { ingressOfInbox } from '../../shared/subjects.ts';
+import { Assembly } from './assemble.ts';
+import { Attempt } from './attempt.ts';
+import type { WorkerPool } from './pool.ts';
+import { FrameSender } from './send-frames.ts';
+
+/** An ingress pings the workers of its streams ten times a second; one that is silent for this long is gone. */
+const INGRESS_SILENT_MS = 2_000;
+const PART_SILENT_MS = 10_000;
+
+/** An ingress that has attempts here. */
+interface Ingress {
+  readonly id: string;
+  readonly inbox: string;
+  readonly attempts: Map<number, Attempt>;
+  heardAt: Millis;
+}
+
+export interface IntakeDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: UsageJournal;
+  readonly catalog: Catalog;
+  readonly workerId: string;
+  readonly pools: ReadonlyMap<string, WorkerPool>;
+}
+
+/** Everything that ingresses send to this worker: tasks, the rest of their bodies, credit, cancellation. */
+export class Intake {
+  readonly #deps: IntakeDeps;
+  readonly #ingresses = new Map<string, Ingress>();
+  readonly #assembly = new Assembly();
+  #live = 0;
+  #onIdle: (() => void) | undefined;
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+  }
+
+  /** Attempts under way. */
+  get live(): number {
+    return this.#live;
+  }
+
+  /** @throws PoisonedMessage */
+  onFrame(type: number, stream: number, sequence: number, payload: Buffer, reply: string): void {
+    if (type === FrameType.returned) return this.#onReturned(payload);
+    const ingress = this.#ingress(reply);
+    switch (type) {
+      case FrameType.open:
+        return this.#onOpen(ingress, stream, payload);
+      case FrameType.chunk:
+        return this.#onChunk(ingress, stream, sequence, payload);
+      case FrameType.credit:
+        return ingress.attempts.get(stream)?.grant(payload.readUInt32BE(0));
+      case FrameType.cancel:
+        return this.#onCancel(ingress, stream, payload.toString('latin1'));
+      case FrameType.unused: {
+        const { pool, router, slot } = decode(UnusedSlot, payload);
+        return this.#deps.pools.get(pool)?.giveBack(router, slot, slot);
+      }
+      case FrameType.ping:
+        return;
+      default:
+        throw new PoisonedMessage(`a worker takes no frame of type ${type}`);
+    }
+  }
+
+  /** Checks every clock: of the attempts, of bodies that stopped coming, of ingresses that fell silent. */
+  sweep(now: Millis): void {
+    for (const [inbox, ingress] of this.#ingresses) {
+      for (const attempt of ingress.attempts.values()) attempt.check(now);
+      if (now - ingress.heardAt < INGRESS_SILENT_MS) continue;
+      this.#cancelAll(ingress, 'client_closed_request');
+      this.#ingresses.delete(inbox);
+    }
+    for (const { head } of this.#assembly.dropSilent(now, PART_SILENT_MS)) this.#deps.pools.get(head.pool)?.release();
+  }
+
+  /** Ends every attempt: nobody can be told of its answer any more, or the process must end. */
+  abortAll(code: ErrorCode): void {
+    for (const ingress of this.#ingresses.values()) this.#cancelAll(ingress, code);
+  }
+
+  /** Resolves when no attempt is under way. */
+  idle(): Promise<void> {
+    if (this.#live === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle = resolve));
+  }
+
+  #onOpen(ingress: Ingress, stream: number, payload: Buffer): void {
+    const { head, body } = splitHead(payload);
+    const task = decode(TaskHead, head);
+    const pool = this.#deps.pools.get(task.pool);
+    if (pool === undefined || !pool.take(task.router, task.slot)) {
+      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(new GatewayError('worker_busy', 'The worker has no free slot.'));
+      return;
+    }
+    if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
+    this.#assembly.begin(partKey(ingress, stream), task, body, this.#deps.clock.now());
+    this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, 1);
+  }
+
+  #onChunk(ingress: Ingress, stream: number, sequence: number, part: Buffer): void {
+    const assembled = this.#assembly.add(partKey(ingress, stream), sequence, part, this.#deps.clock.now());
+    if (assembled.kind === 'more') return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
+    if (assembled.kind === 'broken') {
+      if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
+      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(new GatewayError('worker_lost', 'Parts of the request were lost on their way.'));
+      return;
+    }
+    const pool = this.#deps.pools.get(assembled.task.head.pool);
+    if (pool !== undefined) this.#start(pool, ingress, stream, assembled.task.head, assembled.task.parts);
+  }
+
+  #start(pool: WorkerPool, ingress: Ingress, stream: number, task: TaskHead, body: readonly Buffer[]): void {
+    const { bus, catalog, clock, journal, log, workerId } = this.#deps;
+    const sender = new FrameSender(bus, ingress.inbox, stream, task.creditBytes);
+    const deployment = catalog.deployment(task.deployment);
+    if (deployment === undefined) {
+      pool.release();
+      sender.failed(new GatewayError('worker_busy', 'This worker does not know the deployment.'));
+      return;
+    }
+    const onOver = (over: Attempt): void => {
+      if (ingress.attempts.get(stream) === over) ingress.attempts.delete(stream);
+      pool.release();
+      this.#live--;
+      if (this.#live === 0) this.#onIdle?.();
+    };
+    const deps = { clock, log, journal, workerId, ingressId: ingress.id, backend: pool.backend, deployment, onOver };
+    const attempt = new Attempt(deps, task, sender);
+    this.#live++;
+    ingress.attempts.set(stream, attempt);
+    attempt.start(body);
+  }
+
+  #onCancel(ingress: Ingress, stream: number, why: string): void {
+    const partial = this.#assembly.drop(partKey(ingress, stream));
+    if (partial !== undefined) this.#deps.pools.get(partial.pool)?.release();
+    ingress.attempts.get(stream)?.cancel(isErrorCode(why) ? why : 'client_closed_request');
+  }
+
+  #onReturned(payload: Buffer): void {
+    const { pool, router, from, to } = decode(SlotsReturned, payload);
+    this.#deps.pools.get(pool)?.giveBack(router, from, to);
+  }
+
+  #cancelAll(ingress: Ingress, code: ErrorCode): void {
+    for (const attempt of [...ingress.attempts.values()]) attempt.cancel(code);
+  }
+
+  #ingress(reply: string): Ingress {
+    const now = this.#deps.clock.now();
+    let ingress = this.#ingresses.get(reply);
+    if (ingress === undefined) {
+      ingress = { id: ingressOfInbox(reply), inbox: reply, attempts: new Map(), heardAt: now };
+      this.#ingresses.set(reply, ingress);
+    }
+    ingress.heardAt = now;
+    return ingress;
+  }
+}
+
+function partKey(ingress: Ingress, stream: number): string {
+  return `${ingress.inbox} ${stream}`;
+}

@@ -1,0 +1,78 @@
+import type { ErrorCode } from '../../../shared/errors.ts';
+import { GatewayError } from '../../../shared/errors.ts';
+import { retryAfterMs } from '../../../shared/retry-after.ts';
+
+const MAX_MESSAGE_CHARS = 2_000;
+
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+interface OpenAiError {
+  readonly message: string | undefined;
+  readonly type: string | undefined;
+  readonly param: string | undefined;
+  readonly code: string | undefined;
+}
+
+/**
+ * An error answer of an OpenAI-compatible server → what it means here. The caller's own mistakes keep their status,
+ * words, `code` and `param`; a refusal of our credential is the gateway's trouble, and its text (which may quote the
+ * credential) stays out of sight.
+ */
+export function readOpenAiError(status: number, headers: Headers, body: Buffer, nowEpochMs: number): GatewayError {
+  const said = parseErrorBody(body);
+  const code = codeOfStatus(status);
+  const upstream = { status, code: said.code, type: said.type };
+  if (code === 'upstream_unauthorized') {
+    return new GatewayError(code, 'The provider refused the gateway’s credential.', { upstream: { status } });
+  }
+  const message = said.message ?? `The provider answered with status ${status}.`;
+  return new GatewayError(code, message, { param: said.param, upstream, retryAfterMs: retryAfterMs(headers, nowEpochMs) });
+}
+
+/** An `error` object inside of a stream: there is no status, so its type and code must tell. */
+export function readOpenAiStreamError(error: unknown): GatewayError {
+  const said = fieldsOf(error);
+  const isThrottled = said.code === 'rate_limit_exceeded' || said.type === 'rate_limit_error' || said.code === '429';
+  const isCallers = said.type === 'invalid_request_error';
+  const code = isThrottled ? 'upstream_throttled' : isCallers ? 'upstream_rejected' : 'upstream_failed';
+  const status = isThrottled ? 429 : isCallers ? 400 : 500;
+  return new GatewayError(code, said.message ?? 'The provider reported an error in the stream.', {
+    param: said.param,
+    upstream: { status, code: said.code, type: said.type },
+  });
+}
+
+function codeOfStatus(status: number): ErrorCode {
+  if (status === 401 || status === 403) return 'upstream_unauthorized';
+  if (status === 429) return 'upstream_throttled';
+  // A time-out, a conflict or "too early" says nothing about the request itself.
+  if (status === 408 || status === 409 || status === 425) return 'upstream_failed';
+  if (status >= 400 && status < 500) return 'upstream_rejected';
+  return 'upstream_failed';
+}
+
+function parseErrorBody(body: Buffer): OpenAiError {
+  try {
+    const parsed: unknown = JSON.parse(body.toString('utf8'));
+    return fieldsOf(isRecord(parsed) ? (parsed['error'] ?? parsed) : parsed);
+  } catch {
+    // A proxy's HTML page or nothing at all: the status is all there is.
+    return fieldsOf(undefined);
+  }
+}
+
+function fieldsOf(error: unknown): OpenAiError {
+  if (typeof error === 'string') return { message: error.slice(0, MAX_MESSAGE_CHARS), type: undefined, param: undefined, code: undefined };
+  const fields = isRecord(error) ? error : {};
+  return { message: text(fields['message']), type: text(fields['type']), param: text(fields['param']), code: text(fields['code']) };
+}
+
+/** Codes are numbers in some dialects' hands. */
+function text(value: unknown): string | undefined {
+  if (typeof value === 'string' && value !== '') return value.slice(0, MAX_MESSAGE_CHARS);
+  return typeof value === 'number' ? String(value) : undefined;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

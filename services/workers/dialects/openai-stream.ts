@@ -1,0 +1,198 @@
+import { GatewayError } from '../../../shared/errors.ts';
+import { locateTopLevel } from '../../../shared/json-locate.ts';
+import type { TokenUsage } from '../../../shared/messages/attempt.ts';
+import type { ByteRange } from '../../../shared/messages/task.ts';
+import { EventTooLarge, SseReader } from '../core/parse-sse.ts';
+import type { StreamReader } from './dialect.ts';
+import { isRecord, readOpenAiStreamError } from './openai-error.ts';
+import { readOpenAiUsage } from './openai-usage.ts';
+
+/** One event may hold a whole image or a 1 MB answer; beyond this the stream is broken. */
+const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+const DONE = Buffer.from('[DONE]');
+/** A delta up to here is taken for one token, as OpenAI streams them; a longer one for its bytes divided by four. */
+const ONE_TOKEN_BYTES = 16;
+const BYTES_PER_TOKEN = 4;
+
+/**
+ * A chat completion's stream: every event is parsed, to know what it is and that it is whole (1.4 µs; three searches for
+ * names would cost as much and know less), and passed on as the bytes that came. Only the model's name is replaced,
+ * and the usage that the client did not ask for is left out.
+ */
+export class OpenAiStream implements StreamReader {
+  readonly #reader: SseReader;
+  readonly #model: Buffer;
+  readonly #includeUsage: boolean;
+  readonly #seen = new Set<number>();
+  readonly #finished = new Set<number>();
+  #output: Buffer[] = [];
+  #isDone = false;
+  /** The model's value with its quotes, as the stream writes it, and where it stood last: it rarely moves. */
+  #upstreamModel: Buffer | undefined;
+  #modelAt = 0;
+  hasContent = false;
+  usage: TokenUsage | undefined;
+  outputTokensSoFar = 0;
+  finish: string | null = null;
+
+  /** @param model what the client calls it */
+  constructor(model: string, includeUsage: boolean) {
+    this.#model = Buffer.from(JSON.stringify(model));
+    this.#includeUsage = includeUsage;
+    this.#reader = new SseReader((raw, data) => this.#onEvent(raw, data), MAX_EVENT_BYTES);
+  }
+
+  get isComplete(): boolean {
+    return this.#isDone && this.#areAllFinished();
+  }
+
+  get missing(): string {
+    return this.#areAllFinished() ? 'its end mark' : 'its finish reason';
+  }
+
+  push(chunk: Buffer): void {
+    try {
+      this.#reader.push(chunk);
+    } catch (failure) {
+      if (failure instanceof EventTooLarge) throw new GatewayError('upstream_malformed', 'The provider sent an event beyond every bound.', { cause: failure });
+      throw failure;
+    }
+  }
+
+  takeOutput(): Buffer[] {
+    const output = this.#output;
+    this.#output = [];
+    return output;
+  }
+
+  #areAllFinished(): boolean {
+    return this.#finished.size > 0 && this.#finished.size >= this.#seen.size;
+  }
+
+  #onEvent(raw: Buffer, data: Buffer): void {
+    if (this.#isDone) return;
+    if (data.length === 0) return this.#emit(raw);
+    if (data.equals(DONE)) {
+      this.#isDone = true;
+      // An end mark before any finish reason is no end: it must not reach the client.
+      if (this.#areAllFinished()) this.#emit(raw);
+      return;
+    }
+    const chunk = parseEvent(data);
+    if (chunk['error'] !== undefined && chunk['error'] !== null) throw readOpenAiStreamError(parseEvent(data, 'utf8')['error']);
+    const choices = chunk['choices'];
+    if (!Array.isArray(choices)) throw malformed('an event without choices');
+    for (const choice of choices as unknown[]) this.#readChoice(choice);
+    const usage = readOpenAiUsage(chunk['usage']);
+    if (usage !== undefined) this.usage = usage;
+    if (usage !== undefined && choices.length === 0 && !this.#includeUsage) return;
+    const isUsageToHide = chunk['usage'] === null && !this.#includeUsage;
+    this.#emitEdited(raw, data, chunk['model'], isUsageToHide);
+  }
+
+  #readChoice(choice: unknown): void {
+    if (!isRecord(choice)) throw malformed('a choice that is no object');
+    const index = typeof choice['index'] === 'number' ? choice['index'] : 0;
+    this.#seen.add(index);
+    if (typeof choice['finish_reason'] === 'string') {
+      this.#finished.add(index);
+      this.finish ??= choice['finish_reason'];
+      this.hasContent = true;
+    }
+    const bytes = contentBytes(choice['delta']);
+    if (bytes === 0) return;
+    this.hasContent = true;
+    this.outputTokensSoFar += bytes <= ONE_TOKEN_BYTES ? 1 : Math.ceil(bytes / BYTES_PER_TOKEN);
+  }
+
+  #emitEdited(raw: Buffer, data: Buffer, model: unknown, isUsageToHide: boolean): void {
+    const modelAt = typeof model === 'string' ? this.#locateModel(data) : undefined;
+    if (modelAt === undefined && !isUsageToHide) return this.#emit(raw);
+    const before = data.byteOffset - raw.byteOffset;
+    // Data of several lines was joined elsewhere; it is written anew as one line.
+    const isView = data.buffer === raw.buffer && before >= 0 && before + data.length <= raw.length;
+    const cuts: Array<{ at: ByteRange; bytes: Buffer | undefined }> = [];
+    if (modelAt !== undefined) cuts.push({ at: modelAt, bytes: this.#model });
+    if (isUsageToHide) cuts.push({ at: nullUsage(data), bytes: undefined });
+    cuts.sort((a, b) => a.at[0] - b.at[0]);
+    this.#emit(isView ? raw.subarray(0, before) : Buffer.from('data: '));
+    let from = 0;
+    for (const { at, bytes } of cuts) {
+      this.#emit(data.subarray(from, at[0]));
+      if (bytes !== undefined) this.#emit(bytes);
+      from = at[1];
+    }
+    this.#emit(data.subarray(from));
+    this.#emit(isView ? raw.subarray(before + data.length) : Buffer.from('\n\n'));
+  }
+
+  /** Where the model's value stands, or undefined when it already says what the client calls it. */
+  #locateModel(data: Buffer): ByteRange | undefined {
+    const known = this.#upstreamModel;
+    let at = this.#modelAt;
+    if (known === undefined || data.compare(known, 0, known.length, at, at + known.length) !== 0 || data[at - 1] !== COLON) {
+      const range = locateTopLevel(data, ['model']).get('model');
+      if (range === undefined) return undefined;
+      at = range[0];
+      this.#modelAt = at;
+      this.#upstreamModel = Buffer.from(data.subarray(range[0], range[1]));
+    }
+    const value = this.#upstreamModel as Buffer;
+    return value.equals(this.#model) ? undefined : [at, at + value.length];
+  }
+
+  #emit(bytes: Buffer): void {
+    if (bytes.length > 0) this.#output.push(bytes);
+  }
+}
+
+const COLON = 0x3a;
+
+/** Latin-1 keeps bytes apart as they are and is the fastest to parse; only error texts are read as UTF-8. */
+function parseEvent(data: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(data.toString(encoding));
+  } catch (cause) {
+    throw malformed('an event that is not JSON', cause);
+  }
+  if (!isRecord(value)) throw malformed('an event that is no object');
+  return value;
+}
+
+function malformed(what: string, cause?: unknown): GatewayError {
+  // A JSON error quotes the text around the fault: it must not travel with the cause into a log.
+  return new GatewayError('upstream_malformed', `The provider sent ${what}.`, cause === undefined ? {} : { cause: new Error('not JSON') });
+}
+
+/** Bytes of what a delta brings. Everything but the role counts: text, refusals, tool calls, reasoning, audio. */
+function contentBytes(delta: unknown): number {
+  if (!isRecord(delta)) return 0;
+  let bytes = 0;
+  for (const key in delta) {
+    if (key === 'role') continue;
+    const value = delta[key];
+    if (typeof value === 'string') bytes += value.length;
+    else if (Array.isArray(value) ? value.length > 0 : isRecord(value)) bytes += toolBytes(value);
+  }
+  return bytes;
+}
+
+function toolBytes(value: unknown): number {
+  return Math.max(1, JSON.stringify(value).length - TOOL_OVERHEAD_BYTES);
+}
+/** `[{"index":0,"function":{"arguments":""}}]`: what a tool call's delta costs in JSON besides its text. */
+const TOOL_OVERHEAD_BYTES = 42;
+
+/** `"usage":null` with the comma on one of its sides. The value is known to be there, at the top level. */
+function nullUsage(data: Buffer): ByteRange {
+  const value = locateTopLevel(data, ['usage']).get('usage') as ByteRange;
+  let start = data.lastIndexOf('"', data.lastIndexOf('"', value[0]) - 1);
+  while (start > 0 && (data[start - 1] as number) <= SPACE) start--;
+  if (data[start - 1] === COMMA) return [start - 1, value[1]];
+  let end = value[1];
+  while (end < data.length && (data[end] as number) <= SPACE) end++;
+  return data[end] === COMMA ? [start, end + 1] : [start, value[1]];
+}
+const COMMA = 0x2c;
+const SPACE = 0x20;

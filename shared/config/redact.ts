@@ -1,0 +1,30 @@
+import type { Config, ProviderConfig } from './schema.ts';
+
+const HIDDEN = '[redacted]';
+
+/** A Config that may be shown and turned into JSON: the same fields, no secrets, each provider's models as a list. */
+export function redactConfig(config: Config) {
+  return {
+    ...config,
+    nats: { url: config.nats.url?.split(',').map(withoutPassword).join(',') },
+    database: { url: config.database.url && withoutPassword(config.database.url) },
+    redis: { url: config.redis.url && withoutPassword(config.redis.url) },
+    auth: {
+      adminKey: config.auth.adminKey && HIDDEN,
+      keys: config.auth.keys.map((key) => ({ ...key, key: HIDDEN })),
+    },
+    providers: config.providers.map(redactProvider),
+  };
+}
+
+function redactProvider({ apiKey, models, ...shown }: ProviderConfig) {
+  return { ...shown, ...(apiKey !== undefined && { apiKey: HIDDEN }), models: [...models.values()] };
+}
+
+/** Hides the password, and all of the query: `?password=` and `?sslkey=` are secrets as well. */
+function withoutPassword(url: string): string {
+  const parsed = new URL(url);
+  const user = parsed.username === '' && parsed.password === '' ? '' : `${HIDDEN}@`;
+  const query = parsed.search === '' ? '' : `?${HIDDEN}`;
+  return `${parsed.protocol}//${user}${parsed.host}${parsed.pathname}${query}`;
+}

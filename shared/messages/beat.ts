@@ -1,0 +1,31 @@
+import { z } from 'zod';
+
+/** How often every instance says that it lives. */
+export const BEAT_EVERY_MS = 250;
+/** An instance silent for this long is dead to its peers (three beats and a little). */
+export const SILENT_AFTER_MS = 900;
+
+/** worker → routers and ingresses, core NATS, each `BEAT_EVERY_MS`. */
+export const WorkerBeat = z.looseObject({
+  v: z.literal(1),
+  worker: z.string(),
+  isDraining: z.boolean(),
+  pools: z.array(z.looseObject({ pool: z.string(), capacity: z.int().nonnegative(), inFlight: z.int().nonnegative() })),
+});
+export type WorkerBeat = z.infer<typeof WorkerBeat>;
+
+/** router → workers and ingresses, core NATS, each `BEAT_EVERY_MS`. */
+export const RouterBeat = z.looseObject({
+  v: z.literal(1),
+  router: z.string(),
+  isDraining: z.boolean(),
+  /** Per worker and pool: slots 1..`spent` were promised or given back; what a worker never saw used, it takes back. */
+  spent: z.array(z.looseObject({ worker: z.string(), pool: z.string(), spent: z.int().nonnegative() })),
+  /** Requests that wait here, per pool. */
+  waiting: z.record(z.string(), z.int().nonnegative()),
+});
+export type RouterBeat = z.infer<typeof RouterBeat>;
+
+/** ledger → ingresses, core NATS, each `BEAT_EVERY_MS`: `postgres` is null when it answers, else why not. */
+export const LedgerBeat = z.looseObject({ v: z.literal(1), ledger: z.string(), postgres: z.string().nullable(), backlog: z.int().nonnegative() });
+export type LedgerBeat = z.infer<typeof LedgerBeat>;

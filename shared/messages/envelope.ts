@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+export const Endpoint = z.enum(['chat', 'embeddings']);
+export type Endpoint = z.infer<typeof Endpoint>;
+
+/** Who asks: the key, and what it stands for. Ids and names, never the key itself. */
+export const Principal = z.looseObject({
+  keyId: z.string().max(128),
+  keyName: z.string().max(256),
+  team: z.string().max(256).nullable(),
+});
+export type Principal = z.infer<typeof Principal>;
+
+/** One earlier attempt of the same request: what the router needs to know to choose otherwise. */
+export const Tried = z.looseObject({ deployment: z.string(), worker: z.string(), code: z.string() });
+export type Tried = z.infer<typeof Tried>;
+
+/**
+ * ingress → router, core NATS: "where?". What the router must know of a request to decide; never its body.
+ * Lost on the way: the ingress asks once more after its own deadline.
+ */
+export const Envelope = z.looseObject({
+  v: z.literal(1),
+  id: z.string().max(128),
+  principal: Principal,
+  /** The name the client sent: a route, `provider/model`, or a bare model. */
+  model: z.string().max(512),
+  endpoint: Endpoint,
+  stream: z.boolean(),
+  bodyBytes: z.int().nonnegative(),
+  deadlineEpochMs: z.number(),
+  tried: z.array(Tried).max(32),
+  /** W3C trace context, passed on as it came. */
+  traceparent: z.string().max(64).optional(),
+});
+export type Envelope = z.infer<typeof Envelope>;
+
+/** router → ingress: one slot of one worker, promised to this request alone. */
+export const Placed = z.looseObject({
+  v: z.literal(1),
+  deployment: z.string(),
+  pool: z.string(),
+  worker: z.string(),
+  router: z.string(),
+  /** The slot: the worker knows it by (router, slot), and takes it once. */
+  slot: z.int().nonnegative(),
+  route: z.string().nullable(),
+  queueMs: z.number().nonnegative(),
+  /** The route's own deadline, when it is sooner than the request's. */
+  timeoutMs: z.number().positive().optional(),
+});
+export type Placed = z.infer<typeof Placed>;
+
+/** router → ingress: no slot is free; the request waits at this router until its deadline. */
+export const Waiting = z.looseObject({ v: z.literal(1), router: z.string(), position: z.int().nonnegative() });
+export type Waiting = z.infer<typeof Waiting>;
+
+export const WireError = z.looseObject({
+  code: z.string(),
+  message: z.string(),
+  param: z.string().optional(),
+  retryAfterMs: z.number().nonnegative().optional(),
+  upstream: z.looseObject({ status: z.int(), code: z.string().optional(), type: z.string().optional() }).optional(),
+});
+
+/** router → ingress: nobody can serve this. `isExhausted`: every candidate was tried, so the last failure is the answer. */
+export const Refused = z.looseObject({ v: z.literal(1), error: WireError, isExhausted: z.boolean() });
+export type Refused = z.infer<typeof Refused>;

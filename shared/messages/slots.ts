@@ -1,0 +1,37 @@
+import { z } from 'zod';
+
+/**
+ * Slots are a worker's room for attempts. A worker issues each slot to one router, numbered upward for each
+ * (worker, pool, router), and a router promises it to one request. All counters are cumulative, as in TCP, so a lost
+ * message is mended by the next one.
+ */
+
+/** worker → router: slots up to `issued` are or were yours, `outstanding` of them unused. Sent when it grows, and with each heartbeat. */
+export const SlotsIssued = z.looseObject({
+  v: z.literal(1),
+  worker: z.string(),
+  pool: z.string(),
+  issued: z.int().nonnegative(),
+  outstanding: z.int().nonnegative(),
+  /** This worker's room in the pool. */
+  capacity: z.int().nonnegative(),
+});
+export type SlotsIssued = z.infer<typeof SlotsIssued>;
+
+/** router → all workers of a pool: requests wait at this router. Answered by `SlotsIssued` as slots come free. */
+export const SlotsWanted = z.looseObject({ v: z.literal(1), router: z.string(), pool: z.string(), waiting: z.int().nonnegative() });
+export type SlotsWanted = z.infer<typeof SlotsWanted>;
+
+/** worker → router: somebody waits elsewhere; give back up to `count` slots that you have not promised. */
+export const SlotsRecalled = z.looseObject({ v: z.literal(1), worker: z.string(), pool: z.string(), count: z.int().positive() });
+export type SlotsRecalled = z.infer<typeof SlotsRecalled>;
+
+/** router → worker: the slots `from`..`to` (inclusive; none when `to` < `from`) are yours again. */
+export const SlotsReturned = z.looseObject({
+  v: z.literal(1),
+  router: z.string(),
+  pool: z.string(),
+  from: z.int().nonnegative(),
+  to: z.int().nonnegative(),
+});
+export type SlotsReturned = z.infer<typeof SlotsReturned>;

@@ -1,0 +1,34 @@
+/** A provider that a user may name without saying more: wire format, base URL, and the variable that holds its key. */
+export interface KnownProvider {
+  readonly name: string;
+  readonly dialect: 'openai';
+  /** As the provider publishes it; `/chat/completions` is appended. */
+  readonly baseUrl: string;
+  readonly envKey: string;
+}
+
+/** Only providers that speak OpenAI's format. Names are also those of the price table. */
+export const KNOWN_PROVIDERS: ReadonlyArray<KnownProvider> = [
+  { name: 'openai', dialect: 'openai', baseUrl: 'https://api.openai.com/v1', envKey: 'OPENAI_API_KEY' },
+  { name: 'groq', dialect: 'openai', baseUrl: 'https://api.groq.com/openai/v1', envKey: 'GROQ_API_KEY' },
+  { name: 'mistral', dialect: 'openai', baseUrl: 'https://api.mistral.ai/v1', envKey: 'MISTRAL_API_KEY' },
+  { name: 'deepseek', dialect: 'openai', baseUrl: 'https://api.deepseek.com', envKey: 'DEEPSEEK_API_KEY' },
+  { name: 'xai', dialect: 'openai', baseUrl: 'https://api.x.ai/v1', envKey: 'XAI_API_KEY' },
+  { name: 'openrouter', dialect: 'openai', baseUrl: 'https://openrouter.ai/api/v1', envKey: 'OPENROUTER_API_KEY' },
+  { name: 'together', dialect: 'openai', baseUrl: 'https://api.together.ai/v1', envKey: 'TOGETHER_API_KEY' },
+  {
+    name: 'fireworks',
+    dialect: 'openai',
+    baseUrl: 'https://api.fireworks.ai/inference/v1',
+    envKey: 'FIREWORKS_API_KEY',
+  },
+  { name: 'cerebras', dialect: 'openai', baseUrl: 'https://api.cerebras.ai/v1', envKey: 'CEREBRAS_API_KEY' },
+  { name: 'perplexity', dialect: 'openai', baseUrl: 'https://api.perplexity.ai', envKey: 'PERPLEXITY_API_KEY' },
+];
+
+/** The built-in provider: an HTTP server inside the process, which answers without anybody's API key. */
+export const SIMULATED = { name: 'simulated', models: ['echo', 'lorem'] } as const;
+
+export function knownProvider(name: string): KnownProvider | undefined {
+  return KNOWN_PROVIDERS.find((provider) => provider.name === name);
+}

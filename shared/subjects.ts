@@ -1,0 +1,38 @@
+/**
+ * Every NATS subject, queue group and stream name. No subject literal stands anywhere else.
+ * Ids are made by `makeInstanceId` and pool names are checked by the configuration, so every token is subject-safe.
+ */
+export type Role = 'ingress' | 'router' | 'worker' | 'ledger';
+
+/** ingress, worker → one router (frames `ask`, `abandon`, `slots`, `recall`). An ingress knows the live ones by their beats. */
+export const routerSubject = (routerId: string): string => `sluice.router.${routerId}`;
+
+/** ingress, router → one worker (frames `open`, `chunk`, `cancel`, `credit`, `ping`, `unused`, `returned`). */
+export const workerSubject = (workerId: string): string => `sluice.work.${workerId}`;
+
+/** router → every worker of a pool (frame `want`): somebody waits here; issue me what you have free. */
+export const wantSubject = (pool: string): string => `sluice.want.${pool}`;
+
+/** router, worker → one ingress. `peer` names who is asked for an answer, so that a "no responders" names who is gone. */
+export const inboxSubject = (ingressId: string, peer: string): string => `sluice.in.${ingressId}.${peer}`;
+export const inboxWildcard = (ingressId: string): string => `sluice.in.${ingressId}.*`;
+/** The peer of an inbox subject: `inboxSubject(i, p)` → `p`. */
+export const peerOfInbox = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+/** The ingress of an inbox subject: `inboxSubject(i, p)` → `i`. */
+export const ingressOfInbox = (subject: string): string => subject.split('.')[2] ?? '';
+/** Heartbeats of every instance. */
+export const beatSubject = (role: Role, id: string): string => `sluice.beat.${role}.${id}`;
+export const beatWildcard = (role: Role): string => `sluice.beat.${role}.*`;
+
+/** any → ledger, request and reply; queue group `LEDGERS`. */
+export const ledgerSubject = (method: 'key' | 'ping'): string => `sluice.ledger.${method}`;
+export const LEDGERS = 'ledgers';
+
+/** ledger, CLI → every ingress: a key changed, forget what you know of it. */
+export const KEYS_CHANGED = 'sluice.control.keys';
+
+/** worker, ingress → ledger, JetStream. Shards spread the writers; the ledger reads all of them. */
+export const usageSubject = (shard: string): string => `sluice.usage.${shard}`;
+export const USAGE_SUBJECTS = 'sluice.usage.>';
+export const USAGE_STREAM = 'SLUICE_USAGE';
+export const USAGE_CONSUMER = 'ledger';

@@ -1,0 +1,114 @@
+import { Registry } from 'prom-client';
+import { withConnection } from '../../infra/servers/postgres-database.ts';
+import { runIngress, runLedger, runRouter, runWorker } from '../../infra/services.ts';
+import type { RunningIngress, RunningService } from '../../infra/services.ts';
+import { systemClock } from '../../shared/clock.ts';
+import type { Config } from '../../shared/config.ts';
+import { loadConfig } from '../../shared/config.ts';
+import { createLog } from '../../shared/log.ts';
+import type { LogLevel } from '../../shared/log.ts';
+import { freshDatabase, freshNats } from './fresh.ts';
+import type { TestNats } from './servers.ts';
+
+export const TEST_KEY = 'sk-test-of-the-journey';
+
+export interface TestGatewayOptions {
+  /** What a user would write below `providers:` and so on; `auth` and `server` are filled in. */
+  readonly yaml: string;
+  readonly log?: LogLevel;
+}
+
+/** One row of the ledger. */
+export interface LedgerRow {
+  readonly attempt_id: string;
+  readonly request_id: string;
+  readonly attempt: number;
+  readonly source: string;
+  readonly deployment: string;
+  readonly input_tokens: string | number;
+  readonly output_tokens: string | number;
+  readonly cost_nano_usd: string | null;
+  readonly is_estimated: boolean;
+  readonly finish: string | null;
+  readonly error: string | null;
+  readonly upstream_status: number | null;
+  readonly key_name: string;
+  readonly model: string;
+}
+
+/** All four services in this process around servers of their own: the real thing, but for the provider. */
+export interface TestGateway {
+  readonly url: string;
+  readonly baseUrl: string;
+  readonly config: Config;
+  readonly nats: TestNats;
+  readonly databaseUrl: string;
+  readonly services: { router: RunningService; worker: RunningService; ledger: RunningService; ingress: RunningIngress };
+  /** `POST` with the test's key and a JSON body. */
+  post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
+  /** Waits until the ledger holds `count` attempts, and answers them in the order in which they began. */
+  rows(count: number, timeoutMs?: number): Promise<LedgerRow[]>;
+  stop(): Promise<void>;
+}
+
+export async function startTestGateway({ yaml, log: level = 'error' }: TestGatewayOptions): Promise<TestGateway> {
+  const [nats, database] = await Promise.all([freshNats(), freshDatabase()]);
+  const config = testConfig(yaml);
+  const log = createLog(level, 'test');
+  const base = { config, natsUrl: nats.url, clock: systemClock, log, registry: new Registry() };
+  const ledger = await runLedger({ ...base, databaseUrl: database.url });
+  const [router, worker, ingress] = await Promise.all([runRouter(base), runWorker(base), runIngress(base)]);
+  await untilReady(ingress.url);
+  const post = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
+    fetch(`${ingress.url}${path}`, {
+      method: 'POST',
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      ...init,
+      headers: { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json', ...(init.headers as Record<string, string>) },
+    });
+  return {
+    url: ingress.url,
+    baseUrl: `${ingress.url}/v1`,
+    config,
+    nats,
+    databaseUrl: database.url,
+    services: { router, worker, ledger, ingress },
+    post,
+    rows: (count, timeoutMs) => ledgerRows(database.url, count, timeoutMs),
+    stop: async () => {
+      await ingress.stop(100);
+      await worker.stop(100);
+      await Promise.all([router.stop(), ledger.stop()]);
+      await nats.stop();
+      await database.drop();
+    },
+  };
+}
+
+export function testConfig(yaml: string): Config {
+  const text = `auth:\n  keys: [{ name: test, key: ${TEST_KEY}, team: testers }]\nserver: { port: 0, body_limit: 32MiB }\n${yaml}`;
+  return loadConfig({ argv: { config: '/test/sluice.yaml' }, env: {}, cwd: '/test', readFile: () => text });
+}
+
+/** Waits until `/health/ready` says so. */
+export async function untilReady(url: string, timeoutMs = 20_000): Promise<void> {
+  const givesUpAt = performance.now() + timeoutMs;
+  for (;;) {
+    const response = await fetch(`${url}/health/ready`).catch(() => undefined);
+    if (response?.ok === true) return;
+    if (performance.now() > givesUpAt) throw new Error(`not ready: ${(await response?.text()) ?? 'no answer'}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+export async function ledgerRows(databaseUrl: string, count: number, timeoutMs = 10_000): Promise<LedgerRow[]> {
+  const givesUpAt = performance.now() + timeoutMs;
+  return withConnection(databaseUrl, async (client) => {
+    for (;;) {
+      const { rows } = await client.query<LedgerRow & { [column: string]: unknown }>('select * from attempts order by attempt_id');
+      if (rows.length >= count) return rows;
+      if (performance.now() > givesUpAt) throw new Error(`the ledger holds ${rows.length} attempts, not ${count}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+}

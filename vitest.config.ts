@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{services,shared,infra,test}/**/*.test.ts'],
+    globalSetup: ['test/support/global-setup.ts'],
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    // Real servers run beside the tests: more files at once than cores only makes each of them slow.
+    maxWorkers: 2,
+    reporters: process.env['CI'] === undefined ? ['default'] : ['default', './test/support/plain-reporter.ts'],
+  },
+});
