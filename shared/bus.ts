@@ -7,6 +7,9 @@ import type { FrameHandler } from './messages/frame.ts';
 import { PoisonedMessage, readParcel } from './messages/frame.ts';
 import { Outbox } from './outbox.ts';
 
+/** What a stream or a consumer may be told: for those who make them through `jetStreamManager`. */
+export { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from 'nats';
+
 const json = JSONCodec<unknown>();
 const NO_RESPONDERS = 503;
 /** The client writes inline past this many unsent bytes; at its default of 32 KiB, bodies leave in several writes a turn. */

@@ -1,15 +1,18 @@
 import type { Consumer, ConsumerMessages, JsMsg } from 'nats';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import type { PoisonedEvent } from './core/read-events.ts';
 import { readEvents } from './core/read-events.ts';
-import type { PutAside } from './record.ts';
 
 /** A batch leaves with this many events at the latest; beyond it a statement gains nothing more. */
 const FULL_AT_EVENTS = 2_000;
 /** And this long after its first event: few enough statements when little happens, and a report is hardly behind. */
 const WINDOW_MS = 50;
-/** Of one pull; a message larger than that would never come, so it grows with the server's limit. */
-const PULL_BYTES = 4 * 1024 * 1024;
+/**
+ * Of one pull; each holds 500 events at most (shared/journal.ts), half a megabyte. A limit in bytes would be the better one,
+ * but the client then waits for the end of a pull that the server has served in full.
+ */
+const PULL_MESSAGES = 32;
 /** A pull that brought less ends after this, and the next one begins. Also the longest that a lost one is waited for. */
 const PULL_EXPIRES_MS = 5_000;
 /** A pull that ends sooner than this with nothing was refused. */
@@ -19,30 +22,28 @@ const REFUSED_WITHIN_MS = 500;
 export interface Batch {
   readonly messages: JsMsg[];
   readonly events: UsageRecorded[];
-  readonly poisoned: PutAside[];
+  readonly poisoned: PoisonedEvent[];
 }
 
 /**
  * Pulls messages from the consumer and makes batches of them. While one batch is written the next one is read; then
- * pulling stops until it is taken. So at most two batches and one pull (4 MiB) are in memory.
+ * pulling stops until it is taken. So at most two batches and one pull (16 MB) are in memory.
  */
 export class Intake {
   readonly #consumer: Consumer;
   readonly #clock: Clock;
-  readonly #pullBytes: number;
   #batch: Batch = { messages: [], events: [], poisoned: [] };
   #batchBeganAt: Millis = 0;
   #pull: ConsumerMessages | undefined;
   #isStopped = false;
   #hasEnded = false;
-  #failure: unknown;
+  #failure: Error | undefined;
   #wakeTaker = (): void => undefined;
   #makeRoom = (): void => undefined;
 
-  constructor(consumer: Consumer, clock: Clock, maxPayload: number) {
+  constructor(consumer: Consumer, clock: Clock) {
     this.#consumer = consumer;
     this.#clock = clock;
-    this.#pullBytes = Math.max(PULL_BYTES, 2 * maxPayload);
     void this.#run();
   }
 
@@ -85,7 +86,7 @@ export class Intake {
     try {
       while (!this.#isStopped) await this.#pullOnce();
     } catch (failure) {
-      this.#failure = failure;
+      this.#failure = failure instanceof Error ? failure : new Error('the pull failed', { cause: failure });
     }
     this.#hasEnded = true;
     this.#wakeTaker();
@@ -93,7 +94,7 @@ export class Intake {
 
   async #pullOnce(): Promise<void> {
     const beganAt = this.#clock.now();
-    const pull = await this.#consumer.fetch({ max_bytes: this.#pullBytes, expires: PULL_EXPIRES_MS });
+    const pull = await this.#consumer.fetch({ max_messages: PULL_MESSAGES, expires: PULL_EXPIRES_MS });
     this.#pull = pull;
     if (this.#isStopped) pull.stop();
     let received = 0;
@@ -103,7 +104,8 @@ export class Intake {
       if (this.#isFull && !this.#isStopped) await new Promise<void>((resolve) => (this.#makeRoom = resolve));
     }
     const tookMs = this.#clock.now() - beganAt;
-    if (received === 0 && tookMs < REFUSED_WITHIN_MS && !this.#isStopped) throw new Error('the pull ended with nothing');
+    if (received === 0 && tookMs < REFUSED_WITHIN_MS && !this.#isStopped)
+      throw new Error('the pull ended with nothing');
   }
 
   #add(message: JsMsg): void {
@@ -111,12 +113,8 @@ export class Intake {
     const { events, poisoned } = readEvents(message.data);
     this.#batch.messages.push(message);
     for (const event of events) this.#batch.events.push(event);
-    const { streamSequence, timestampNanos } = message.info;
-    // With the time: a stream that was deleted and made anew counts from 1 again.
-    for (const bad of poisoned) {
-      this.#batch.poisoned.push({ ...bad, position: `${timestampNanos}.${streamSequence}.${poisoned.indexOf(bad)}` });
-    }
-    this.#wakeTaker();
+    for (const bad of poisoned) this.#batch.poisoned.push(bad);
+    if (this.#batch.messages.length === 1 || this.#isFull) this.#wakeTaker();
   }
 
   #somethingHappens(withinMs: Millis): Promise<void> {

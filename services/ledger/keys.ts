@@ -155,7 +155,9 @@ function checkName(text: string, param: 'name' | 'team'): void {
 }
 
 function isNameTaken(failure: unknown): boolean {
-  return failure instanceof DatabaseError && failure.code === UNIQUE_VIOLATION && failure.constraint === 'api_keys_live_name';
+  return (
+    failure instanceof DatabaseError && failure.code === UNIQUE_VIOLATION && failure.constraint === 'api_keys_live_name'
+  );
 }
 
 /** A whole token must not end up in a terminal's history or a log once more. */

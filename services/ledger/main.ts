@@ -1,26 +1,71 @@
-import type { Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { makeInstanceId } from '../../shared/ids.ts';
 import type { Log } from '../../shared/log.ts';
+import { startAnswering } from './answer.ts';
+import { Backlog } from './backlog.ts';
+import { consumeUsage } from './consume.ts';
+import { isAway, openDatabase } from './database.ts';
+import { createLedgerMetrics } from './metrics.ts';
+import { migrate } from './migrate.ts';
 import type { Database } from './schema.ts';
+import { isJetStreamStarting, openUsageConsumer } from './stream.ts';
+import type { UsageStreamOptions } from './stream.ts';
+import { waitUntilUp } from './wait-until-up.ts';
+
+/** How long Postgres and JetStream may take to come up beside us. */
+const START_WITHIN_MS = 60_000;
 
 export interface LedgerDeps {
   readonly databaseUrl: string;
-  /** Connected by the caller, who closes it after `stop()`. Not the one that carries tokens. */
+  /** Connected by the caller, who closes it after `stop()`. Not the connection that carries tokens. */
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
+  /** Where the metrics go; by default nowhere. */
   readonly registry?: Registry | undefined;
   readonly random?: () => number;
+  readonly stream?: UsageStreamOptions | undefined;
 }
 
 export interface Ledger {
   readonly id: string;
-  /** For keys and reports in the same process. */
+  /** For keys and reports in the same process; closed by `stop`. */
   readonly db: Database;
+  /** Records and acknowledges the events in hand, then ends. Waits no longer than one statement may take (15 s). */
   stop(): Promise<void>;
 }
 
-export function startLedger(_deps: LedgerDeps): Promise<Ledger> {
-  return Promise.reject(new Error('not built yet'));
+/**
+ * Starts a ledger; as many as wanted may share one database and one stream.
+ * @throws what Postgres or NATS said when they are not up within a minute, or refuse what we need
+ */
+export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
+  const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream } = deps;
+  const id = makeInstanceId('ldg');
+  const waiting = { clock, log, random, withinMs: START_WITHIN_MS };
+  await waitUntilUp({ ...waiting, what: 'postgres', isAway }, () => migrate(databaseUrl, log));
+  await waitUntilUp({ ...waiting, what: 'jetstream', isAway: isJetStreamStarting }, () =>
+    openUsageConsumer(bus, stream),
+  );
+
+  const db = openDatabase({ url: databaseUrl, log });
+  const backlog = new Backlog(bus);
+  const metrics = createLedgerMetrics(registry, () => backlog.messages);
+  const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
+  const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
+  log.info({ ledger: id }, 'ledger started');
+
+  return {
+    id,
+    db,
+    stop: async () => {
+      answering.stop();
+      backlog.stop();
+      await consumer.stop();
+      await bus.flush();
+      await db.destroy();
+    },
+  };
 }

@@ -23,7 +23,8 @@ export async function migrate(url: string, log: Pick<Log, 'info' | 'warn'>): Pro
         const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve({ ...MIGRATIONS }) } });
         const { error, results = [] } = await migrator.migrateToLatest();
         for (const { migrationName, status } of results) log.info({ migration: migrationName, status }, 'migration');
-        if (error !== undefined) throw error instanceof Error ? error : new Error('the migration failed', { cause: error });
+        if (error !== undefined)
+          throw error instanceof Error ? error : new Error('the migration failed', { cause: error });
       } finally {
         await sql`select pg_advisory_unlock(${LOCK})`.execute(holder);
       }

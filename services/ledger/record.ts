@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import type { PoisonedEvent } from './core/read-events.ts';
@@ -99,22 +100,18 @@ export async function recordEvents(db: Database, events: readonly UsageRecorded[
   }
 }
 
-/** @param position unique for the place in the stream, so that a redelivery changes nothing */
-export type PutAside = PoisonedEvent & { readonly position: string };
-
-/** Keeps what can never be recorded. @returns how many were new */
-export async function putAside(db: Database, poisoned: readonly PutAside[]): Promise<number> {
-  if (poisoned.length === 0) return 0;
-  const rows = poisoned.map(({ position, event, reason }) => ({
-    position,
+/** Keeps what can never be recorded, once: the same again, as a redelivery brings it, changes nothing. */
+export async function putAside(db: Database, poisoned: readonly PoisonedEvent[]): Promise<void> {
+  if (poisoned.length === 0) return;
+  const rows = poisoned.map(({ event, reason }) => ({
+    digest: createHash('sha256').update(event).digest('hex'),
     // Postgres' text holds neither NUL nor half a surrogate pair.
     event: event.replaceAll('\0', '').toWellFormed(),
     reason,
   }));
-  const result = await db
+  await db
     .insertInto('poisoned_events')
     .values(rows)
-    .onConflict((conflict) => conflict.column('position').doNothing())
-    .executeTakeFirst();
-  return Number(result.numInsertedOrUpdatedRows ?? 0n);
+    .onConflict((conflict) => conflict.column('digest').doNothing())
+    .execute();
 }

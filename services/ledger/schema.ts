@@ -53,8 +53,8 @@ export interface ApiKeysTable {
 
 /** What came as a usage event and can never be recorded: kept for a human, out of the way of the others. */
 export interface PoisonedEventsTable {
-  /** Where in the stream it stood, so that a redelivery is put aside once. */
-  position: string;
+  /** SHA-256 of `event` as it came, hex: a redelivery is put aside once. */
+  digest: string;
   /** As it came, without NUL characters and broken surrogates, which Postgres cannot hold. */
   event: string;
   /** Names fields and SQLSTATEs, never values. */

@@ -10,8 +10,8 @@ const MAX_BYTES = 2 * 2 ** 30;
 const DUPLICATE_WINDOW_MS = 120_000;
 /** Several times what a batch may take (database.ts, statement timeout): one that was not acknowledged by then is lost. */
 const ACK_WAIT_MS = 30_000;
-/** Messages out at all ledgers together; of up to 500 events each, that is a dozen full batches. */
-const MAX_ACK_PENDING = 512;
+/** Messages out at all ledgers together: a full batch for each of two, were there one event in each message. */
+const MAX_ACK_PENDING = 4_096;
 
 export interface UsageStreamOptions {
   /** At this much the stream takes no more, and who publishes is told. */
@@ -38,7 +38,10 @@ export async function openUsageConsumer(bus: Bus, options: UsageStreamOptions = 
   return bus.jetStream().consumers.get(USAGE_STREAM, USAGE_CONSUMER);
 }
 
-async function ensureStream(manager: JetStreamManager, { maxBytes = MAX_BYTES, replicas }: UsageStreamOptions): Promise<void> {
+async function ensureStream(
+  manager: JetStreamManager,
+  { maxBytes = MAX_BYTES, replicas }: UsageStreamOptions,
+): Promise<void> {
   const wanted = {
     name: USAGE_STREAM,
     subjects: [USAGE_SUBJECTS],
@@ -55,7 +58,10 @@ async function ensureStream(manager: JetStreamManager, { maxBytes = MAX_BYTES, r
   refuseDifferences(`stream ${USAGE_STREAM}`, wanted, made.config);
 }
 
-async function ensureConsumer(manager: JetStreamManager, { ackWaitMs = ACK_WAIT_MS }: UsageStreamOptions): Promise<void> {
+async function ensureConsumer(
+  manager: JetStreamManager,
+  { ackWaitMs = ACK_WAIT_MS }: UsageStreamOptions,
+): Promise<void> {
   const wanted = {
     durable_name: USAGE_CONSUMER,
     deliver_policy: DeliverPolicy.All,
@@ -91,4 +97,11 @@ function differences(wanted: object, got: object): string[] {
   return Object.entries(wanted)
     .filter(([key, value]) => JSON.stringify(has.get(key)) !== JSON.stringify(value))
     .map(([key]) => key);
+}
+
+/** Whether a failure of `openUsageConsumer` is one of a server, or a cluster, that is still starting. */
+export function isJetStreamStarting(failure: unknown): boolean {
+  if (!(failure instanceof Error)) return false;
+  const code = 'code' in failure ? String(failure.code) : '';
+  return code === 'TIMEOUT' || (code === '503' && !failure.message.includes('not enabled'));
 }

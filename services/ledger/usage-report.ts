@@ -95,10 +95,14 @@ const DIMENSIONS: Record<UsageDimension, { by: RawBuilder<unknown>; shown: RawBu
 /** What was used, summed by group. */
 export async function reportUsage(db: Database, query: UsageQuery): Promise<UsageRow[]> {
   const dimensions = [...new Set(query.groupBy)];
-  const names = dimensions.map((dimension) => sql`${DIMENSIONS[dimension].shown} as ${sql.ref(`group_${dimension}`)}, `);
+  const names = dimensions.map(
+    (dimension) => sql`${DIMENSIONS[dimension].shown} as ${sql.ref(`group_${dimension}`)}, `,
+  );
   // `()` is the group of everything, which is there even when nothing is.
   const groups = dimensions.length === 0 ? sql`()` : sql.join(dimensions.map((dimension) => DIMENSIONS[dimension].by));
-  const order = dimensions.includes('day') ? sql`${utcDay()} desc, cost desc, attempts desc` : sql`cost desc, attempts desc`;
+  const order = dimensions.includes('day')
+    ? sql`${utcDay()} desc, cost desc, attempts desc`
+    : sql`cost desc, attempts desc`;
   const { rows } = await sql<TotalsRow>`
     select ${sql.join(names, sql``)}
       count(*) as attempts,

@@ -71,7 +71,7 @@ export const usage: Migration = {
 
     await sql`
       create table poisoned_events (
-        position text primary key,
+        digest text collate "C" primary key,
         event text not null,
         reason text not null,
         put_aside_at timestamptz not null default now()

@@ -105,6 +105,8 @@ export class ResponseParser {
     if (end === 3 || end > (before === 0 ? length : joined.length)) {
       this.#head = before === 0 ? Buffer.from(buffer.subarray(at, length)) : joined;
       if (this.#head.length > MAX_HEAD_BYTES) throw new Error('the head is too large');
+      const first = this.#head.toString('latin1', 0, 5);
+      if (!'HTTP/'.startsWith(first)) throw new Error(`not an HTTP answer: ${JSON.stringify(first)}`);
       return length;
     }
     this.#parseHead(joined, from, end);

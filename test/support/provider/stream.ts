@@ -122,11 +122,8 @@ export class ChatStream implements Exchange, Due {
     for (let blocks = 0; blocks < BLOCKS_PER_TURN; blocks++) {
       const due = this.#dueBy(now);
       if (this.#next < due) {
-        if (this.#canStamp && due - this.#next === 1 && this.#out === '') {
-          if (!this.#stampedToken()) return;
-        } else {
-          this.#tokens(due);
-          if (!this.#flush()) return; // goes on in onDrain, or when the fragments are out
+        const isStamped = this.#canStamp && due - this.#next === 1 && this.#out === '';
+        if (!(isStamped ? this.#stampedToken() : this.#block(due))) return; // goes on in onDrain, or when the fragments are out
         if (this.#next < due) continue;
       }
       if (this.#next < this.#limit || !this.#isDue(this.#limit, now)) break;
@@ -163,6 +160,12 @@ export class ChatStream implements Exchange, Due {
     if (this.#connection.writeBytes(stamped.bytes)) return true;
     this.#stamped = undefined; // the socket still holds these bytes
     return !this.#connection.isFull;
+  }
+
+  /** Sends a block of tokens; false when the rest has to wait. */
+  #block(due: number): boolean {
+    this.#tokens(due);
+    return this.#flush();
   }
 
   /** Adds tokens to the block until it is full or `due` is reached. */

@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { ConfigError, redactConfig } from '../../shared/config.ts';
+import { describeProblems } from './failure.ts';
+import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
+import type { ConfigFlags } from './options.ts';
+import { note, print, printJson } from './terminal.ts';
+
+interface Flags extends ConfigFlags {
+  readonly json?: true;
+}
+
+export function addConfigCommands(program: Command): void {
+  const config = program.command('config').description('the configuration: check it, show what is in force');
+  config.addHelpText('after', '\nExamples:\n  $ sluice config check\n  $ sluice config show --config staging.yaml');
+
+  withConfigOptions(withJson(config.command('check')))
+    .description('say everything that is wrong with it, by line; exit code 1 when something is')
+    .addHelpText('after', '\nExamples:\n  $ sluice config check\n  $ sluice config check --config staging.yaml --json')
+    .action(checkCommand);
+
+  withConfigOptions(withJson(config.command('show')))
+    .description('what is in force: file, environment and defaults together, without secrets')
+    .addHelpText('after', '\nExamples:\n  $ sluice config show\n  $ sluice config show --json | jq .server')
+    .action(showCommand);
+}
+
+function checkCommand({ json, ...flags }: Flags): void {
+  try {
+    const { file, providers, routes } = loadCommandConfig(flags);
+    const names = { providers: providers.map(({ name }) => name), routes: routes.map(({ name }) => name) };
+    if (json) return printJson({ ok: true, file: file ?? null, problems: [], ...names });
+    print(`${file ?? 'No configuration file; environment and defaults'}: ok`);
+    print(`providers: ${names.providers.join(', ')}`);
+    print(`routes: ${names.routes.join(', ') || 'none'}`);
+  } catch (failure) {
+    if (!(failure instanceof ConfigError)) throw failure;
+    process.exitCode = 1;
+    if (json) printJson({ ok: false, file: failure.file ?? null, problems: failure.problems });
+    else note(describeProblems(failure));
+  }
+}
+
+async function showCommand({ json, ...flags }: Flags): Promise<void> {
+  const shown = redactConfig(loadCommandConfig(flags));
+  if (json) return printJson(shown);
+  const { stringify } = await import('yaml');
+  print(stringify(shown, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd());
+}

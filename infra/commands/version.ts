@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { withJson, withVerbose } from './options.ts';
+import { print, printJson } from './terminal.ts';
+
+/** As package.json has it. */
+export function sluiceVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return z.looseObject({ version: z.string() }).parse(JSON.parse(text)).version;
+}
+
+export function addVersionCommand(program: Command): void {
+  withVerbose(withJson(program.command('version')))
+    .description('versions of Sluice and of what it runs on')
+    .addHelpText('after', '\nExamples:\n  $ sluice version\n  $ sluice version --json')
+    .action(async ({ json }: { json?: true }) => {
+      const { findInstalledNats } = await import('../installed-nats.ts');
+      const { findPostgres } = await import('../servers/postgres-binaries.ts');
+      const nats = await findInstalledNats(process.env);
+      const postgres = await findPostgres().catch(() => undefined);
+      const versions = {
+        sluice: sluiceVersion(),
+        node: process.versions.node,
+        natsServer: nats ?? null,
+        postgres: postgres === undefined ? null : { version: postgres.version, path: postgres.postgres },
+      };
+      if (json) return printJson(versions);
+      print(`sluice       ${versions.sluice}`);
+      print(`node         ${versions.node} (${process.execPath})`);
+      print(
+        `nats-server  ${nats === undefined ? 'none yet: `sluice start` fetches one' : `${nats.version} (${nats.path})`}`,
+      );
+      print(
+        `postgres     ${postgres === undefined ? 'no embedded one for this system' : `${postgres.version} (embedded)`}`,
+      );
+    });
+}
