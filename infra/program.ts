@@ -41,6 +41,7 @@ export function buildProgram(): Command {
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command]', 'show the help of a command')
     .showHelpAfterError('Run it with --help to see what there is.')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')) })
     .exitOverride()
     .addHelpText(
       'after',

@@ -27,7 +27,12 @@ export const KNOWN_PROVIDERS: ReadonlyArray<KnownProvider> = [
 ];
 
 /** The built-in provider: an HTTP server inside the process, which answers without anybody's API key. */
-export const SIMULATED = { name: 'simulated', models: ['echo', 'lorem'] } as const;
+export const SIMULATED = {
+  name: 'simulated',
+  models: ['echo', 'lorem'],
+  /** Pretended, 0.15 and 0.60 USD per million tokens, so that a first call shows what costs look like. */
+  price: { input: 150_000_000, output: 600_000_000 },
+} as const;
 
 export function knownProvider(name: string): KnownProvider | undefined {
   return KNOWN_PROVIDERS.find((provider) => provider.name === name);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { ConfigError, redactConfig } from '../../shared/config.ts';
+import { ConfigError } from '../../shared/config/errors.ts';
 import { describeProblems } from './failure.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
@@ -24,9 +24,9 @@ export function addConfigCommands(program: Command): void {
     .action(showCommand);
 }
 
-function checkCommand({ json, ...flags }: Flags): void {
+async function checkCommand({ json, ...flags }: Flags): Promise<void> {
   try {
-    const { file, providers, routes } = loadCommandConfig(flags);
+    const { file, providers, routes } = await loadCommandConfig(flags);
     const names = { providers: providers.map(({ name }) => name), routes: routes.map(({ name }) => name) };
     if (json) return printJson({ ok: true, file: file ?? null, problems: [], ...names });
     print(`${file ?? 'No configuration file; environment and defaults'}: ok`);
@@ -41,7 +41,8 @@ function checkCommand({ json, ...flags }: Flags): void {
 }
 
 async function showCommand({ json, ...flags }: Flags): Promise<void> {
-  const shown = redactConfig(loadCommandConfig(flags));
+  const { redactConfig } = await import('../../shared/config.ts');
+  const shown = redactConfig(await loadCommandConfig(flags));
   if (json) return printJson(shown);
   const { stringify } = await import('yaml');
   print(stringify(shown, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd());

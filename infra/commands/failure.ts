@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
-import { ConfigError } from '../../shared/config.ts';
-import type { ConfigProblem } from '../../shared/config.ts';
+import { ConfigError } from '../../shared/config/errors.ts';
+import type { ConfigProblem } from '../../shared/config/errors.ts';
 import { reasonOf } from '../unreachable.ts';
 import { printable } from './terminal.ts';
 

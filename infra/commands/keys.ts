@@ -2,12 +2,9 @@ import type { Command } from 'commander';
 import type { Config } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { KeyRecord } from '../../services/ledger/keys.ts';
-import { announceRevocation } from './announce-revocation.ts';
 import { CommandError } from './failure.ts';
-import { withLedger } from './open-ledger.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
-import { renderTable } from './table.ts';
 import type { Column } from './table.ts';
 import { note, print, printJson, styled } from './terminal.ts';
 
@@ -53,8 +50,9 @@ async function createCommand({
   ...flags
 }: Flags & { name: string; team?: string; admin?: true }): Promise<void> {
   const { createKey } = await import('../../services/ledger/keys.ts');
+  const { withLedger } = await import('./open-ledger.ts');
   const isAdmin = admin === true;
-  const key = await withLedger(loadCommandConfig(flags), { mayCreate: true }, ({ db }) =>
+  const key = await withLedger(await loadCommandConfig(flags), { mayCreate: true }, ({ db }) =>
     createKey(db, { name, team: team ?? null, isAdmin }),
   );
   if (json) return printJson({ ...key, team: team ?? null, isAdmin });
@@ -72,11 +70,13 @@ type Listed = Pick<KeyRecord, 'name' | 'team' | 'isAdmin'> & {
 
 async function listCommand({ json, ...flags }: Flags): Promise<void> {
   const { listKeys } = await import('../../services/ledger/keys.ts');
-  const config = loadCommandConfig(flags);
+  const { withLedger } = await import('./open-ledger.ts');
+  const config = await loadCommandConfig(flags);
   const stored = await withLedger(config, {}, ({ db }) => listKeys(db));
   const keys: Listed[] = [...configuredKeys(config), ...stored.map((key) => ({ ...key, source: 'database' as const }))];
   if (json) return printJson(keys.map(asJson));
   if (keys.length === 0) return print('There are no keys yet: `sluice keys create --name <name>` makes one.');
+  const { renderTable } = await import('./table.ts');
   print(renderTable(COLUMNS, keys));
 }
 
@@ -112,7 +112,9 @@ function asJson({ createdEpochMs, revokedEpochMs, ...key }: Listed): object {
 
 async function revokeCommand(which: string, { json, ...flags }: Flags): Promise<void> {
   const { revokeKey } = await import('../../services/ledger/keys.ts');
-  const config = loadCommandConfig(flags);
+  const { announceRevocation } = await import('./announce-revocation.ts');
+  const { withLedger } = await import('./open-ledger.ts');
+  const config = await loadCommandConfig(flags);
   const { key, announcement } = await withLedger(config, {}, async ({ db, gateway }) => {
     const key = await revokeKey(db, which).catch((failure: unknown) => {
       throw explainConfigured(config, which, failure);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { ConfigError, loadConfig } from '../../shared/config.ts';
 import type { Config } from '../../shared/config.ts';
+import { ConfigError } from '../../shared/config/errors.ts';
 
 /** Flags that stand for a configuration value, by the variable that overrides it. */
 const FLAGS = {
@@ -40,7 +40,8 @@ export function withJson(command: Command): Command {
 }
 
 /** The configuration as this command line wants it. @throws ConfigError that names flags as the user wrote them */
-export function loadCommandConfig(flags: ConfigFlags): Config {
+export async function loadCommandConfig(flags: ConfigFlags): Promise<Config> {
+  const { loadConfig } = await import('../../shared/config.ts');
   const env: Record<string, string | undefined> = { ...process.env };
   const given = Object.entries(FLAGS).filter(([name]) => flags[name as keyof typeof FLAGS] !== undefined);
   for (const [name, { variable }] of given) env[variable] = flags[name as keyof typeof FLAGS];

@@ -2,10 +2,9 @@ import type { Command } from 'commander';
 import type { Registry } from 'prom-client';
 import { systemClock } from '../../shared/clock.ts';
 import type { Config } from '../../shared/config.ts';
-import { createLog } from '../../shared/log.ts';
 import type { Role } from '../../shared/subjects.ts';
-import { startMetricsServer } from '../metrics-server.ts';
-import type { RunningService, RunLedgerOptions, RunOptions } from '../services.ts';
+import type { MetricsServer } from '../metrics-server.ts';
+import type { RunningService, RunOptions } from '../services.ts';
 import { untilSignal } from '../until-signal.ts';
 import { withoutCredentials } from '../unreachable.ts';
 import { CommandError } from './failure.ts';
@@ -34,9 +33,10 @@ export async function runService(
   flags: ServiceFlags,
   run: (options: RunOptions) => Promise<RunningService>,
 ): Promise<void> {
-  const config = loadCommandConfig(flags);
+  const config = await loadCommandConfig(flags);
   const natsUrl = neededUrl(config, role, 'nats');
   const { collectDefaultMetrics, Registry } = await import('prom-client');
+  const { createLog } = await import('../../shared/log.ts');
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const log = createLog(config.logging.level, role);
@@ -64,14 +64,14 @@ async function metricsServer(
   flags: ServiceFlags,
   registry: Registry,
   service: () => RunningService | undefined,
-): ReturnType<typeof startMetricsServer | typeof none> {
+): Promise<MetricsServer | undefined> {
   const port = flags.metricsPort ?? portOf(process.env['SLUICE_METRICS_PORT']);
   if (port === undefined) return undefined;
   const host = flags.metricsHost ?? (process.env['SLUICE_METRICS_HOST'] || '127.0.0.1');
   const notReady = async (): Promise<string | null> => service()?.notReady() ?? 'starting';
+  const { startMetricsServer } = await import('../metrics-server.ts');
   return startMetricsServer({ host, port, registry, notReady });
 }
-declare function none(): Promise<undefined>;
 
 function portOf(text: string | undefined): number | undefined {
   if (!text) return undefined;
@@ -93,5 +93,3 @@ export function neededUrl(config: Config, role: Role, server: 'nats' | 'database
       'For everything in one process, with servers of its own: `sluice start`.',
   );
 }
-
-export type { RunLedgerOptions };

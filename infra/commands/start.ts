@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { loadCommandConfig, withConfigOptions } from './options.ts';
 import type { ConfigFlags } from './options.ts';
+import { untilSignal } from '../until-signal.ts';
+import { print } from './terminal.ts';
 
 export function addStartCommand(program: Command): void {
   withConfigOptions(program.command('start'), 'port', 'dataDir', 'logLevel')
@@ -14,10 +16,17 @@ Examples:
   $ sluice start --config sluice.yaml --port 8081 --data-dir /var/lib/sluice`,
     )
     .action(async (flags: ConfigFlags) => {
-      const config = loadCommandConfig(flags);
+      const config = await loadCommandConfig(flags);
+      const { createLog } = await import('../../shared/log.ts');
       const { startGateway } = await import('../start.ts');
-      const { untilSignal } = await import('../until-signal.ts');
-      const gateway = await startGateway({ config });
-      await untilSignal(() => gateway.stop());
+      const log = createLog(config.logging.level, 'sluice');
+      // performance.now() counts from the start of the process.
+      const gateway = await startGateway({ config, log, env: process.env, beganAt: 0 });
+      print(gateway.banner);
+      await untilSignal(async (signal) => {
+        log.info({ signal }, 'stopping');
+        await gateway.stop();
+        log.info('stopped');
+      });
     });
 }

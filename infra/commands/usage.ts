@@ -2,11 +2,9 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { RecentAttempt, UsageDimension, UsageFilter, UsageRow } from '../../services/ledger/usage-report.ts';
 import { parseDuration } from '../../shared/config/duration.ts';
-import { withLedger } from './open-ledger.ts';
 import { loadCommandConfig, positiveInteger, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
 import { print, printJson } from './terminal.ts';
-import { attemptAsJson, attemptsTable, rowAsJson, totalsTable } from './usage-tables.ts';
 
 const DIMENSIONS = ['key', 'model', 'deployment', 'team', 'error', 'day'] as const satisfies readonly UsageDimension[];
 const DEFAULT_SINCE = '24h';
@@ -56,8 +54,9 @@ A date is ISO 8601: 2026-11-20, or 2026-11-20T09:30:00Z. Days are those of UTC.`
 
 async function usageCommand({ since, until, by, last, json, key, model, team, ...flags }: Flags): Promise<void> {
   const { recentAttempts, reportUsage } = await import('../../services/ledger/usage-report.ts');
+  const { withLedger } = await import('./open-ledger.ts');
   const filter: UsageFilter = { sinceEpochMs: since, untilEpochMs: until, key, model, team };
-  const config = loadCommandConfig(flags);
+  const config = await loadCommandConfig(flags);
   await withLedger(config, {}, async ({ db }) => {
     if (last !== undefined) return printAttempts(await recentAttempts(db, last, filter), filter, json);
     const rows = by.length === 0 ? [] : await reportUsage(db, { ...filter, groupBy: by });

@@ -1,13 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import { withJson, withVerbose } from './options.ts';
 import { print, printJson } from './terminal.ts';
 
 /** As package.json has it. */
 export function sluiceVersion(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return z.looseObject({ version: z.string() }).parse(JSON.parse(text)).version;
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 export function addVersionCommand(program: Command): void {

@@ -386,7 +386,7 @@ export class Exchange {
     metrics.requestEnded(endpoint, status, error, durationMs);
     log.info({
       requestId: id,
-      key: principal.keyName,
+      keyName: principal.keyName,
       endpoint,
       model,
       stream,

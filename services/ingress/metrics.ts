@@ -29,7 +29,6 @@ export class IngressMetrics {
   readonly #tokens: Histogram;
   readonly #instruments = new Map<string, Instruments>();
   readonly #requestCounters = new Map<string, Counter.Internal>();
-  readonly #poisoned: Counter<'subject'>;
 
   /** @param inFlight reads the number of requests that this ingress owns now */
   constructor(registry: Registry, inFlight: () => number) {
@@ -41,7 +40,6 @@ export class IngressMetrics {
     this.#operationSeconds = new Histogram({ name: 'gen_ai_client_operation_duration_seconds', help: 'GenAI operation duration.', labelNames: gen, buckets: SECONDS, registers });
     this.#ttftSeconds = new Histogram({ name: 'gen_ai_client_operation_time_to_first_chunk_seconds', help: 'Time to the first content token of a stream.', labelNames: gen, buckets: SECONDS, registers });
     this.#tokens = new Histogram({ name: 'gen_ai_client_token_usage', help: 'Tokens used, by gen_ai_token_type.', labelNames: [...gen, 'gen_ai_token_type'], buckets: TOKENS, registers });
-    this.#poisoned = new Counter({ name: 'sluice_messages_poisoned_total', help: 'Messages that broke their contract and were dropped.', labelNames: ['subject'], registers });
     new Gauge({
       name: 'sluice_requests_in_flight',
       help: 'Requests that this ingress owns now.',
@@ -74,11 +72,6 @@ export class IngressMetrics {
   attemptFailed(placed: Placed, code: ErrorCode): void {
     const isKnown = this.#instruments.size < MAX_LABEL_SETS;
     this.#failures.inc({ deployment: isKnown ? placed.deployment : 'other', code });
-  }
-
-  poisoned(subject: string): void {
-    // The last token is an instance's id: a label of its own for each would never end.
-    this.#poisoned.inc({ subject: subject.split('.').slice(0, 2).join('.') });
   }
 
   #instrumentsOf(endpoint: Endpoint, placed: Placed): Instruments {

@@ -62,6 +62,9 @@ routes:
 logging: { level: debug, payloads: none }
 `;
 
+/** What a simulated model costs unless configured: 0.15 and 0.60 USD per million tokens. */
+const pretended = { input: 150_000_000, output: 600_000_000 };
+
 describe('what is not configured', () => {
   test.each([{ text: undefined }, { text: '' }, { text: '# only a comment' }, { text: 'server:\nroutes: {}\n' }])(
     'defaults with $text',
@@ -87,8 +90,8 @@ describe('what is not configured', () => {
             dialect: 'openai',
             baseUrl: undefined,
             models: new Map([
-              ['echo', { name: 'echo', upstream: 'echo' }],
-              ['lorem', { name: 'lorem', upstream: 'lorem' }],
+              ['echo', { name: 'echo', upstream: 'echo', price: pretended }],
+              ['lorem', { name: 'lorem', upstream: 'lorem', price: pretended }],
             ]),
             listed: 'explicit',
             concurrency: 256,
@@ -160,7 +163,7 @@ test('a file with every supported key', () => {
         ...usual,
         name: 'simulated',
         baseUrl: undefined,
-        models: new Map(['echo', 'lorem'].map((name) => [name, { name, upstream: name }])),
+        models: new Map(['echo', 'lorem'].map((name) => [name, { name, upstream: name, price: pretended }])),
         listed: 'explicit',
       },
       { ...usual, name: 'xai', baseUrl: 'https://api.x.ai/v1', apiKey: 'xai' },
@@ -300,7 +303,7 @@ describe('providers', () => {
     ).providers;
     expect([...(provider?.models.values() ?? [])]).toEqual([
       { name: 'echo', upstream: 'echo', price: { input: 1e9, output: 2e9 } },
-      { name: 'lorem', upstream: 'lorem' },
+      { name: 'lorem', upstream: 'lorem', price: pretended },
       { name: 'e2', upstream: 'echo' },
     ]);
   });

@@ -20,7 +20,7 @@ class TooLarge extends Error {}
 /** The least that a JSON schema accepts, as JSON; undefined when that is not small. Patterns are not looked at. */
 export function minimalJson(schema: unknown): string | undefined {
   try {
-    return JSON.stringify(new Sample(schema).of(schema, 0)) as string | undefined;
+    return JSON.stringify(new Sample(schema).of(schema, 0));
   } catch (failure) {
     if (failure instanceof TooLarge) return undefined;
     throw failure;

@@ -22,7 +22,7 @@ const JITTER = 0.4;
 export interface Tempo {
   readonly firstTokenMs: Millis;
   /** From one token to the next; another each time. */
-  nextTokenMs(): Millis;
+  readonly nextTokenMs: () => Millis;
   /** All of the answer at once. */
   readonly totalMs: Millis;
 }

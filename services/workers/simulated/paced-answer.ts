@@ -30,27 +30,27 @@ export class PacedAnswer implements Job {
   }
 
   start(): void {
-    const { ticker, response } = this.#options;
+    const { ticker, response, headers } = this.#options;
     if (response.destroyed) return;
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     response.on('close', () => ticker.delete(this));
     ticker.add(this);
   }
 
   run(now: Millis): void {
-    const { ticker, response, headers, beats, nextMs } = this.#options;
+    const { ticker, response, beats, nextMs } = this.#options;
     let text = '';
     while (this.dueAt <= now && text.length < MAX_WRITE_CHARS) {
       const beat = beats.next();
       if (beat.done === true) {
         ticker.delete(this);
-        if (!response.headersSent) response.writeHead(200, headers);
+        // Without a write before it, node tells the length of a plain answer by itself.
         response.end(text);
         return;
       }
       text += beat.value;
       this.dueAt += nextMs();
     }
-    if (!response.headersSent) response.writeHead(200, headers);
     if (response.write(text)) return;
     ticker.delete(this);
     response.once('drain', () => {

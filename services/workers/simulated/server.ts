@@ -7,7 +7,7 @@ import { SIMULATED } from '../../../shared/providers.ts';
 import { chatCompletion, chatEvents } from './chat-format.ts';
 import { readChatRequest } from './chat-request.ts';
 import { compose } from './compose.ts';
-import { embeddingsAnswer, readEmbeddingsRequest } from './embeddings.ts';
+import { countInputs, embeddingsAnswer, readEmbeddingsRequest } from './embeddings.ts';
 import { REALISTIC, drawTempo } from './pace.ts';
 import type { Pace } from './pace.ts';
 import { PacedAnswer } from './paced-answer.ts';
@@ -112,13 +112,14 @@ class Desk {
     const receivedAt = this.#clock.now();
     const embeddings = readEmbeddingsRequest(await readJson(request));
     checkModel(embeddings.model);
+    const tokens = countInputs(embeddings.inputs, await loadTokenizer());
     new PacedAnswer({
       ticker: this.#ticker,
       response,
       headers: { 'content-type': JSON_TYPE },
       startAt: receivedAt + drawTempo(this.#pace, 0, Math.random).firstTokenMs,
       nextMs: atOnce,
-      beats: embeddingsAnswer(embeddings, await loadTokenizer()),
+      beats: embeddingsAnswer(embeddings, tokens),
     }).start();
   }
 
