@@ -11,6 +11,9 @@ import { SIMULATED } from '../shared/providers.ts';
 import type { Role } from '../shared/subjects.ts';
 import { natsUnreachable } from './unreachable.ts';
 
+/** An orchestrator that asks whether we are ready waits about this long itself. */
+const REDIS_TIMEOUT_MS = 1_000;
+
 /**
  * Each service with its own connections, as `npm start` and the single-service commands run it. A service's modules are
  * loaded when it runs: a router process has no fastify and no Postgres driver in it.
@@ -97,7 +100,9 @@ export async function runIngress(options: RunOptions): Promise<RunningIngress> {
   const { config, clock, log, registry } = options;
   const { startIngress } = await import('../services/ingress/main.ts');
   return withBuses('ingress', options, ['sluice-ingress', 'sluice-ingress-journal'], async ([bus, journalBus]) => {
-    const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog: catalogOf(config), registry });
+    const catalog = catalogOf(config);
+    const redis = await redisCheck(config.redis.url);
+    const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog, registry, ...redis });
     const { id, host, port, url } = ingress;
     return { id, host, port, url, stop: (drainLimitMs?: number) => ingress.stop(drainLimitMs) };
   });
@@ -169,6 +174,13 @@ function poisonedCounter(registry: Registry): Counter<'role' | 'subject'> {
   if (known instanceof Counter) return known;
   const help = 'Messages on NATS that broke their contract and were dropped.';
   return new Counter({ name, help, labelNames: ['role', 'subject'], registers: [registry] });
+}
+
+/** For `/health/ready`; nothing where no Redis is configured. */
+async function redisCheck(url: string | undefined): Promise<{ pingRedis?: () => Promise<void> }> {
+  if (url === undefined) return {};
+  const { pingRedis } = await import('../shared/redis.ts');
+  return { pingRedis: async () => void (await pingRedis(url, REDIS_TIMEOUT_MS)) };
 }
 
 function catalogOf(config: Config): Catalog {

@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { RecentAttempt, UsageDimension, UsageFilter, UsageRow } from '../../services/ledger/usage-report.ts';
+import type { UsageDimension, UsageFilter } from '../../services/ledger/usage-report.ts';
 import { parseDuration } from '../../shared/config/duration.ts';
 import { loadCommandConfig, positiveInteger, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
-import { print, printJson } from './terminal.ts';
+import { note } from './terminal.ts';
 
 const DIMENSIONS = ['key', 'model', 'deployment', 'team', 'error', 'day'] as const satisfies readonly UsageDimension[];
 const DEFAULT_SINCE = '24h';
 const MAX_LAST = 10_000;
+/** More lines than this nobody reads; a program asks for narrower ones. */
+const MAX_GROUPS = 1_000;
 
 interface Flags extends ConfigFlags {
   readonly since: number;
@@ -55,48 +57,22 @@ A date is ISO 8601: 2026-11-20, or 2026-11-20T09:30:00Z. Days are those of UTC.`
 async function usageCommand({ since, until, by, last, json, key, model, team, ...flags }: Flags): Promise<void> {
   const { recentAttempts, reportUsage } = await import('../../services/ledger/usage-report.ts');
   const { withLedger } = await import('./open-ledger.ts');
+  const { printAttempts, printTotals } = await import('./print-usage.ts');
+  const isJson = json === true;
   const filter: UsageFilter = { sinceEpochMs: since, untilEpochMs: until, key, model, team };
   const config = await loadCommandConfig(flags);
   await withLedger(config, {}, async ({ db }) => {
-    if (last !== undefined) return printAttempts(await recentAttempts(db, last, filter), filter, json);
-    const rows = by.length === 0 ? [] : await reportUsage(db, { ...filter, groupBy: by });
+    if (last !== undefined) return printAttempts(await recentAttempts(db, last, filter), filter, isJson);
+    const rows = by.length === 0 ? [] : await reportUsage(db, { ...filter, groupBy: by, limit: MAX_GROUPS });
     // Asked for, not added up: percentiles do not add, and the groups may have been cut off.
     const [total] = await reportUsage(db, { ...filter, groupBy: [] });
-    if (total !== undefined) printTotals(by, rows, total, filter, json);
+    if (total === undefined) return;
+    printTotals({ by, rows, total }, filter, isJson);
+    if (rows.length === MAX_GROUPS)
+      note(
+        `Only ${MAX_GROUPS} groups are listed; the total is that of all. Narrow it with --key, --model, --team or --since.`,
+      );
   });
-}
-
-function printTotals(
-  by: readonly UsageDimension[],
-  rows: readonly UsageRow[],
-  total: UsageRow,
-  filter: UsageFilter,
-  json?: true,
-): void {
-  if (json) return printJson({ ...period(filter), by, rows: rows.map(rowAsJson), total: rowAsJson(total) });
-  print(`Usage ${said(filter)}\n`);
-  print(total.attempts === 0 ? 'Nothing was used in this time.' : totalsTable(by, rows, total));
-}
-
-function printAttempts(attempts: readonly RecentAttempt[], filter: UsageFilter, json?: true): void {
-  if (json) return printJson({ ...period(filter), attempts: attempts.map(attemptAsJson) });
-  print(`Attempts ${said(filter)}, the latest first\n`);
-  print(attempts.length === 0 ? 'Nothing was used in this time.' : attemptsTable(attempts));
-}
-
-function period({ sinceEpochMs, untilEpochMs }: UsageFilter): { since: string | null; until: string | null } {
-  const at = (epochMs: number | undefined): string | null =>
-    epochMs === undefined ? null : new Date(epochMs).toISOString();
-  return { since: at(sinceEpochMs), until: at(untilEpochMs) };
-}
-
-function said(filter: UsageFilter): string {
-  const { since, until } = period(filter);
-  const short = (iso: string | null): string => (iso ?? '').replace(/(:00)?\.\d+Z$/, 'Z').replace('T', ' ');
-  const only = Object.entries({ key: filter.key, model: filter.model, team: filter.team })
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `, only ${name} ${value}`);
-  return `since ${short(since)}${until === null ? '' : ` until ${short(until)}`}${only.join('')}`;
 }
 
 /** `24h` → the time a day ago; an ISO date → that time. Milliseconds since the epoch. */

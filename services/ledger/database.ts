@@ -46,13 +46,14 @@ export function openDatabase({ url, log, statementTimeoutMs = STATEMENT_TIMEOUT_
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 }
 
-/** Why Postgres did not do it, in a few words without values: for logs, beats and `poisoned_events`. */
+/** Why Postgres or NATS did not do it, in a few words without values: for logs, beats and `poisoned_events`. */
 export function reasonOf(failure: unknown): string {
   if (failure instanceof DatabaseError) return `SQLSTATE ${failure.code ?? 'unknown'}`;
   if (!(failure instanceof Error)) return 'unknown';
-  // The failure of several addresses at once (AggregateError) has a code, but no message.
-  if ('code' in failure && typeof failure.code === 'string') return failure.code;
-  return failure.message;
+  const code = 'code' in failure && typeof failure.code === 'string' ? failure.code : '';
+  // The failure of several addresses at once (AggregateError) has a code and no message; NATS' message may be a code.
+  if (/^E[A-Z_]+$/.test(code) || failure.message === '') return code;
+  return failure.message === code ? `NATS ${code}` : failure.message;
 }
 
 /**

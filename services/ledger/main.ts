@@ -10,12 +10,14 @@ import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
 import { migrate } from './migrate.ts';
 import type { Database } from './schema.ts';
-import { isJetStreamStarting, openUsageConsumer } from './stream.ts';
+import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import type { UsageStreamOptions } from './stream.ts';
 import { waitUntilUp } from './wait-until-up.ts';
 
-/** How long Postgres and JetStream may take to come up beside us. */
-const START_WITHIN_MS = 60_000;
+/** How long Postgres may take to come up beside us; after a crash it reads its log first. */
+const POSTGRES_WITHIN_MS = 60_000;
+/** A single server has JetStream from the start, a cluster elects a leader first. */
+const JETSTREAM_WITHIN_MS = 10_000;
 
 export interface LedgerDeps {
   readonly databaseUrl: string;
@@ -39,16 +41,20 @@ export interface Ledger {
 
 /**
  * Starts a ledger; as many as wanted may share one database and one stream.
- * @throws what Postgres or NATS said when they are not up within a minute, or refuse what we need
+ * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need
  */
 export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream } = deps;
   const id = makeInstanceId('ldg');
-  const waiting = { clock, log, random, withinMs: START_WITHIN_MS };
-  await waitUntilUp({ ...waiting, what: 'postgres', isAway }, () => migrate(databaseUrl, log));
-  await waitUntilUp({ ...waiting, what: 'jetstream', isAway: isJetStreamStarting }, () =>
-    openUsageConsumer(bus, stream),
+  const waiting = { clock, log, random };
+  await waitUntilUp({ ...waiting, what: 'postgres', withinMs: POSTGRES_WITHIN_MS, isAway }, () =>
+    migrate(databaseUrl, log),
   );
+  const jetStream = { ...waiting, what: 'jetstream', withinMs: JETSTREAM_WITHIN_MS, isAway: isJetStreamAway };
+  await waitUntilUp(jetStream, () => openUsageConsumer(bus, stream)).catch((cause: unknown) => {
+    if (!isJetStreamAway(cause)) throw cause;
+    throw new Error('JetStream does not answer: does nats-server run with -js?', { cause });
+  });
 
   const db = openDatabase({ url: databaseUrl, log });
   const backlog = new Backlog(bus);

@@ -99,9 +99,7 @@ function differences(wanted: object, got: object): string[] {
     .map(([key]) => key);
 }
 
-/** Whether a failure of `openUsageConsumer` is one of a server, or a cluster, that is still starting. */
-export function isJetStreamStarting(failure: unknown): boolean {
-  if (!(failure instanceof Error)) return false;
-  const code = 'code' in failure ? String(failure.code) : '';
-  return code === 'TIMEOUT' || (code === '503' && !failure.message.includes('not enabled'));
+/** Whether JetStream did not answer `openUsageConsumer`: the server runs without it, or has not come up yet. */
+export function isJetStreamAway(failure: unknown): boolean {
+  return failure instanceof Error && 'code' in failure && (failure.code === 'TIMEOUT' || failure.code === '503');
 }

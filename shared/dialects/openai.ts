@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
+import { findJsonFault } from '../json-fault.ts';
 import { DuplicateKey, locateOne } from '../json-locate.ts';
 import type { Endpoint } from '../messages/envelope.ts';
 import type { ByteRange } from '../messages/task.ts';
@@ -10,15 +11,15 @@ const model = z.string().min(1).max(512);
 
 const ChatRequest = z.object({
   model,
-  messages: z.array(z.looseObject({ role: z.string() })).min(1),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
 });
 
-const EmbeddingsRequest = z.object({
-  model,
-  input: z.union([z.string().min(1), z.array(z.union([z.string(), z.number(), z.array(z.number())])).min(1)]),
-});
+const EmbeddingsRequest = z.object({ model });
+
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+/** The worker writes a stream's options anew; there is no need of large ones, and deep ones would cost its stack. */
+const MAX_STREAM_OPTIONS_BYTES = 4 * 1024;
 
 /** A request's body, read once: its bytes, and what was understood of them. */
 export interface ParsedRequest {
@@ -40,6 +41,7 @@ export function parseOpenAiRequest(endpoint: Endpoint, body: Buffer): ParsedRequ
   const value = parseObject(body);
   if (endpoint === 'chat') {
     const request = check(ChatRequest, value);
+    checkMessages('messages' in value ? value.messages : undefined);
     return {
       endpoint,
       body,
@@ -47,25 +49,29 @@ export function parseOpenAiRequest(endpoint: Endpoint, body: Buffer): ParsedRequ
       stream: request.stream === true,
       includeUsage: request.stream_options?.include_usage === true,
       modelAt: locate(body, 'model', true) as ByteRange,
-      streamOptionsAt: locate(body, 'stream_options', request.stream_options !== undefined) ?? null,
+      streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
     };
   }
   const request = check(EmbeddingsRequest, value);
+  checkInput('input' in value ? value.input : undefined);
   const modelAt = locate(body, 'model', true) as ByteRange;
   return { endpoint, body, model: request.model, stream: false, includeUsage: false, modelAt, streamOptionsAt: null };
 }
 
 function parseObject(body: Buffer): object {
   if (body.length === 0) throw new GatewayError('invalid_json', 'The request has no body; a JSON object is expected.');
+  if (body.subarray(0, 3).equals(BYTE_ORDER_MARK)) throw new GatewayError('invalid_json', 'The request’s body begins with a byte order mark; send JSON without it.');
   if (!isUtf8(body)) throw new GatewayError('invalid_json', 'The request’s body is not valid UTF-8.');
   let value: unknown;
   try {
     value = JSON.parse(body.toString('utf8'));
-  } catch (cause) {
-    throw new GatewayError('invalid_json', `The request’s body is not valid JSON${positionOf(cause)}.`);
+  } catch {
+    const fault = findJsonFault(body);
+    const where = fault === undefined ? '' : ` at line ${fault.line}, column ${fault.column}`;
+    throw new GatewayError('invalid_json', `The request’s body is not valid JSON${where}.`);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new GatewayError('invalid_request', `The request’s body must be a JSON object, not ${Array.isArray(value) ? 'an array' : JSON.stringify(typeof value)}.`);
+    throw new GatewayError('invalid_request', `The request’s body must be a JSON object, not ${kindOf(value)}.`);
   }
   return value;
 }
@@ -89,9 +95,62 @@ function locate(body: Buffer, key: string, isPresent: boolean): ByteRange | unde
   }
 }
 
-/** Where a JSON text breaks. V8's own message quotes the text, which may be a prompt: only the position is told. */
-function positionOf(cause: unknown): string {
-  const position = cause instanceof Error ? /position (\d+)(?: \(line (\d+) column (\d+)\))?/.exec(cause.message) : null;
-  if (position === null) return '';
-  return position[2] === undefined ? ` at byte ${position[1]}` : ` at line ${position[2]}, column ${position[3]}`;
+function locateStreamOptions(body: Buffer, isPresent: boolean): ByteRange | null {
+  const range = locate(body, 'stream_options', isPresent) ?? null;
+  if (range !== null && range[1] - range[0] > MAX_STREAM_OPTIONS_BYTES) {
+    throw invalid('stream_options', `no more than ${MAX_STREAM_OPTIONS_BYTES} bytes are taken`);
+  }
+  return range;
+}
+
+// Lists are as long as the body allows. A schema would look at every item and note every fault (a million bad messages
+// held the event loop for seconds): these stop at the first.
+
+function checkMessages(messages: unknown): void {
+  const list = checkList(messages, 'messages');
+  for (const [i, message] of list.entries()) {
+    if (!isObject(message)) throw wrongType(`messages[${i}]`, 'an object', message);
+    if (typeof message['role'] !== 'string') throw wrongType(`messages[${i}].role`, 'a string', message['role']);
+  }
+}
+
+/** One text, several, one text as tokens, or several. */
+function checkInput(input: unknown): void {
+  if (typeof input === 'string' && input !== '') return;
+  const list = checkList(input, 'input');
+  for (const [i, item] of list.entries()) {
+    if (typeof item === 'string' || typeof item === 'number') continue;
+    if (!Array.isArray(item)) throw wrongType(`input[${i}]`, 'a string or an array of tokens', item);
+    const at = (item as unknown[]).findIndex((token) => typeof token !== 'number');
+    if (at >= 0) throw wrongType(`input[${i}][${at}]`, 'a token', item[at]);
+  }
+}
+
+function checkList(value: unknown, param: string): readonly unknown[] {
+  if (value === undefined) throw new GatewayError('invalid_request', `Missing required parameter: '${param}'.`, { param });
+  if (!Array.isArray(value)) throw wrongType(param, 'an array', value);
+  if (value.length === 0) throw invalid(param, 'it must not be empty');
+  return value;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function wrongType(param: string, expected: string, value: unknown): GatewayError {
+  return value === undefined
+    ? new GatewayError('invalid_request', `Missing required parameter: '${param}'.`, { param })
+    : invalid(param, `expected ${expected}, not ${kindOf(value)}`);
+}
+
+function invalid(param: string, why: string): GatewayError {
+  return new GatewayError('invalid_request', `Invalid value for '${param}': ${why}.`, { param });
+}
+
+/** What a JSON value is, never what it says. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (value === '') return 'an empty string';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

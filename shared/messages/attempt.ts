@@ -3,10 +3,10 @@ import { WireError } from './envelope.ts';
 
 /** Tokens as the provider counted them. Cached input is part of input, reasoning is part of output. */
 export const TokenUsage = z.looseObject({
-  inputTokens: z.int().nonnegative(),
-  outputTokens: z.int().nonnegative(),
-  cachedInputTokens: z.int().nonnegative(),
-  reasoningTokens: z.int().nonnegative(),
+  inputTokens: z.number(),
+  outputTokens: z.number(),
+  cachedInputTokens: z.number(),
+  reasoningTokens: z.number(),
 });
 export type TokenUsage = z.infer<typeof TokenUsage>;
 
@@ -17,9 +17,9 @@ export const AttemptEnd = z.looseObject({
   /** The provider told no usage: these are our own counts. */
   isEstimated: z.boolean(),
   /** null: no price is known for this model. */
-  costNanoUsd: z.int().nonnegative().nullable(),
-  ttftMs: z.number().nonnegative().nullable(),
-  durationMs: z.number().nonnegative(),
+  costNanoUsd: z.number().nullable(),
+  ttftMs: z.number().nullable(),
+  durationMs: z.number(),
 });
 export type AttemptEnd = z.infer<typeof AttemptEnd>;
 
@@ -33,8 +33,8 @@ export const ResponseHead = z.looseObject({
   /** The provider's own headers that clients may see, already under their `x-upstream-` names. */
   headers: z.record(z.string(), z.string()),
   /** Estimated from the request's size: the account of a stream whose worker dies before the provider tells. */
-  inputTokensEstimate: z.int().nonnegative(),
-  plain: z.looseObject({ bodyBytes: z.int().nonnegative(), end: AttemptEnd }).optional(),
+  inputTokensEstimate: z.number(),
+  plain: z.looseObject({ bodyBytes: z.number(), end: AttemptEnd }).optional(),
 });
 export type ResponseHead = z.infer<typeof ResponseHead>;
 

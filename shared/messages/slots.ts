@@ -11,19 +11,19 @@ export const SlotsIssued = z.looseObject({
   v: z.literal(1),
   worker: z.string(),
   pool: z.string(),
-  issued: z.int().nonnegative(),
-  outstanding: z.int().nonnegative(),
+  issued: z.number(),
+  outstanding: z.number(),
   /** This worker's room in the pool. */
-  capacity: z.int().nonnegative(),
+  capacity: z.number(),
 });
 export type SlotsIssued = z.infer<typeof SlotsIssued>;
 
 /** router → all workers of a pool: requests wait at this router. Answered by `SlotsIssued` as slots come free. */
-export const SlotsWanted = z.looseObject({ v: z.literal(1), router: z.string(), pool: z.string(), waiting: z.int().nonnegative() });
+export const SlotsWanted = z.looseObject({ v: z.literal(1), router: z.string(), pool: z.string(), waiting: z.number() });
 export type SlotsWanted = z.infer<typeof SlotsWanted>;
 
 /** worker → router: somebody waits elsewhere; give back up to `count` slots that you have not promised. */
-export const SlotsRecalled = z.looseObject({ v: z.literal(1), worker: z.string(), pool: z.string(), count: z.int().positive() });
+export const SlotsRecalled = z.looseObject({ v: z.literal(1), worker: z.string(), pool: z.string(), count: z.number() });
 export type SlotsRecalled = z.infer<typeof SlotsRecalled>;
 
 /** router → worker: the slots `from`..`to` (inclusive; none when `to` < `from`) are yours again. */
@@ -31,7 +31,7 @@ export const SlotsReturned = z.looseObject({
   v: z.literal(1),
   router: z.string(),
   pool: z.string(),
-  from: z.int().nonnegative(),
-  to: z.int().nonnegative(),
+  from: z.number(),
+  to: z.number(),
 });
 export type SlotsReturned = z.infer<typeof SlotsReturned>;

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { TokenUsage } from './attempt.ts';
 import { Endpoint } from './envelope.ts';
 
-const name = z.string().max(512);
+/** Bounded where it enters, at the ingress. */
+const name = z.string();
 
 /**
  * worker → ledger, JetStream, at least once: one attempt, whatever became of it. `attemptId` makes a redelivery
@@ -40,7 +41,7 @@ export const UsageRecorded = z.looseObject({
   error: name.nullable(),
   worker: name,
   ingress: name,
-  traceparent: z.string().max(64).nullable(),
+  traceparent: name.nullable(),
 });
 export type UsageRecorded = z.infer<typeof UsageRecorded>;
 

@@ -6,7 +6,7 @@ import { systemClock } from '../../shared/clock.ts';
 import type { Config } from '../../shared/config.ts';
 import { loadConfig } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
-import type { LogLevel } from '../../shared/log.ts';
+import type { Log, LogLevel } from '../../shared/log.ts';
 import { freshDatabase, freshNats } from './fresh.ts';
 import type { TestNats } from './servers.ts';
 
@@ -15,7 +15,10 @@ export const TEST_KEY = 'sk-test-of-the-journey';
 export interface TestGatewayOptions {
   /** What a user would write below `providers:` and so on; `auth` and `server` are filled in. */
   readonly yaml: string;
-  readonly log?: LogLevel;
+  /** Further keys of `server`, as YAML between braces: `keep_alive: 1s`. */
+  readonly server?: string;
+  /** A level for the lines on stdout, or a log of the test's own, to read what was logged. */
+  readonly log?: LogLevel | Log;
 }
 
 /** One row of the ledger. */
@@ -48,13 +51,15 @@ export interface TestGateway {
   post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
   /** Waits until the ledger holds `count` attempts, and answers them in the order in which they began. */
   rows(count: number, timeoutMs?: number): Promise<LedgerRow[]>;
+  /** The same for the attempts of one request, first to last. */
+  rowsOf(requestId: string, count: number, timeoutMs?: number): Promise<LedgerRow[]>;
   stop(): Promise<void>;
 }
 
-export async function startTestGateway({ yaml, log: level = 'error' }: TestGatewayOptions): Promise<TestGateway> {
+export async function startTestGateway({ yaml, server, log: logTo = 'error' }: TestGatewayOptions): Promise<TestGateway> {
   const [nats, database] = await Promise.all([freshNats(), freshDatabase()]);
-  const config = testConfig(yaml);
-  const log = createLog(level, 'test');
+  const config = testConfig(yaml, server);
+  const log = typeof logTo === 'string' ? createLog(logTo, 'test') : logTo;
   const base = { config, natsUrl: nats.url, clock: systemClock, log, registry: new Registry() };
   const ledger = await runLedger({ ...base, databaseUrl: database.url });
   const [router, worker, ingress] = await Promise.all([runRouter(base), runWorker(base), runIngress(base)]);
@@ -75,6 +80,7 @@ export async function startTestGateway({ yaml, log: level = 'error' }: TestGatew
     services: { router, worker, ledger, ingress },
     post,
     rows: (count, timeoutMs) => ledgerRows(database.url, count, timeoutMs),
+    rowsOf: (requestId, count, timeoutMs) => ledgerRows(database.url, count, timeoutMs, requestId),
     stop: async () => {
       await ingress.stop(100);
       await worker.stop(100);
@@ -85,8 +91,8 @@ export async function startTestGateway({ yaml, log: level = 'error' }: TestGatew
   };
 }
 
-export function testConfig(yaml: string): Config {
-  const text = `auth:\n  keys: [{ name: test, key: ${TEST_KEY}, team: testers }]\nserver: { port: 0, body_limit: 32MiB }\n${yaml}`;
+export function testConfig(yaml: string, server = ''): Config {
+  const text = `auth:\n  keys: [{ name: test, key: ${TEST_KEY}, team: testers }]\nserver: { port: 0, body_limit: 32MiB, ${server} }\n${yaml}`;
   return loadConfig({ argv: { config: '/test/sluice.yaml' }, env: {}, cwd: '/test', readFile: () => text });
 }
 
@@ -101,11 +107,20 @@ export async function untilReady(url: string, timeoutMs = 20_000): Promise<void>
   }
 }
 
-export async function ledgerRows(databaseUrl: string, count: number, timeoutMs = 10_000): Promise<LedgerRow[]> {
+/** @param requestId undefined: the attempts of all requests */
+export async function ledgerRows(
+  databaseUrl: string,
+  count: number,
+  timeoutMs = 10_000,
+  requestId?: string,
+): Promise<LedgerRow[]> {
   const givesUpAt = performance.now() + timeoutMs;
   return withConnection(databaseUrl, async (client) => {
     for (;;) {
-      const { rows } = await client.query<LedgerRow & { [column: string]: unknown }>('select * from attempts order by attempt_id');
+      const { rows } = await client.query<LedgerRow & { [column: string]: unknown }>(
+        'select * from attempts where $1::text is null or request_id = $1 order by attempt_id',
+        [requestId ?? null],
+      );
       if (rows.length >= count) return rows;
       if (performance.now() > givesUpAt) throw new Error(`the ledger holds ${rows.length} attempts, not ${count}`);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -14,7 +14,7 @@ export const usage: Migration = {
         request_id text not null,
         attempt smallint not null,
         source text not null check (source in ('worker', 'ingress')),
-        started_at timestamptz not null,
+        started_at timestamptz not null check (started_at < '10000-01-01'),
         key_id text not null,
         key_name text not null,
         team text,

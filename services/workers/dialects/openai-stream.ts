@@ -43,7 +43,7 @@ export class OpenAiStream implements StreamReader {
   }
 
   get isComplete(): boolean {
-    return this.#isDone && this.#areAllFinished();
+    return this.#isDone;
   }
 
   get missing(): string {
@@ -73,10 +73,10 @@ export class OpenAiStream implements StreamReader {
     if (this.#isDone) return;
     if (data.length === 0) return this.#emit(raw);
     if (data.equals(DONE)) {
+      // An end mark before any finish reason is no end: it must not reach the client, and nothing will follow it.
+      if (!this.#areAllFinished()) throw new GatewayError('upstream_cut_off', `The provider’s stream ended without ${this.missing}.`);
       this.#isDone = true;
-      // An end mark before any finish reason is no end: it must not reach the client.
-      if (this.#areAllFinished()) this.#emit(raw);
-      return;
+      return this.#emit(raw);
     }
     const chunk = parseEvent(data);
     if (chunk['error'] !== undefined && chunk['error'] !== null) throw readOpenAiStreamError(parseEvent(data, 'utf8')['error']);

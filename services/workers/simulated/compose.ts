@@ -10,9 +10,9 @@ const MARK = '[simulated] ';
 /** As much as OpenAI's mid-sized models say at most; the answer ends there with `length`, whatever was asked for. */
 const MAX_ANSWER_TOKENS = 16_384;
 /** About 120 tokens. */
-const DEFAULT_LOREM_CHARS = 560;
-/** Lorem has 5 characters a token: enough to reach any limit. */
-const LOREM_CHARS_PER_TOKEN = 8;
+const DEFAULT_LOREM_CHARS = 500;
+/** Lorem has 5.2 characters a token at most: enough to reach any limit. */
+const LOREM_CHARS_PER_TOKEN = 6;
 /** A tool call costs its arguments, its name and what frames them. */
 const TOOL_FRAME_TOKENS = 3;
 

@@ -352,7 +352,7 @@ describe('a bad request', () => {
     ]) {
       const startedAt = systemClock.now();
       expect((await post('/chat/completions', { model: 'echo', messages: user(text) })).status).toBe(200);
-      expect(systemClock.now() - startedAt).toBeLessThan(1_000);
+      expect(systemClock.now() - startedAt).toBeLessThan(3_000);
     }
   });
 });

@@ -46,8 +46,10 @@ export async function startSimulatedProvider(options: SimulatedProviderOptions):
     void desk.answer(request, response);
   });
   const port = await listen(server);
-  // A request that comes meanwhile waits for it.
-  loadTokenizer().catch((failure: unknown) => log?.error({ err: failure }, 'the tokenizer did not load'));
+  // Loading holds up the event loop: whoever waits for the port goes on first. A request that comes meanwhile waits.
+  setImmediate(() => {
+    loadTokenizer().catch((failure: unknown) => log?.error({ err: failure }, 'the tokenizer did not load'));
+  });
   return {
     baseUrl: `http://127.0.0.1:${port}/v1`,
     get openAnswers() {

@@ -9,7 +9,7 @@ const piecesOf = (text: string, ends: Uint32Array): string[] =>
 
 test('all pieces together are the text, none is empty, and none ends within a character', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (given) => {
+    fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (given) => {
       const split = tokenizer.split(given, { maxTokens: Infinity });
       const pieces = piecesOf(split.text, split.ends);
       expect(pieces.join('')).toBe(given);
@@ -33,8 +33,7 @@ test('a limit shortens the text and is never passed', () => {
 });
 
 test('a limit within an emoji leaves it out', () => {
-  const emoji = '🏳️';
-  expect(tokenizer.count([emoji])).toBeGreaterThan(1);
+  expect(tokenizer.count(['🫠'])).toBeGreaterThan(1);
   expect(tokenizer.split('🫠', { maxTokens: 1 })).toMatchObject({ text: '', tokens: 1, isWhole: false });
 });
 

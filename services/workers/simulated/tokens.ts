@@ -2,7 +2,7 @@
 
 /** All texts of a request together; the rest is estimated. The tokenizer takes seconds for hostile text of this project's size limits. */
 const MAX_TOKENIZED_BYTES = 16 * 1024;
-/** Merging is quadratic in the length of a run without a break; 200 characters of it take 0.2 ms. */
+/** Merging is quadratic in the length of a run without a break; 200 characters of it take 1 ms at worst. */
 const LONG_RUN = /\S{200}(?=\S)|\s{200}(?=\s)/gu;
 /** What is not tokenized counts at least one token for so many bytes (English prose has 4.5). */
 const BYTES_PER_TOKEN = 4;

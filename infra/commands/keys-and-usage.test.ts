@@ -1,0 +1,221 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openDatabase } from '../../services/ledger/database.ts';
+import { hashOfToken } from '../../services/ledger/keys.ts';
+import { migrate } from '../../services/ledger/migrate.ts';
+import { insertEvents } from '../../services/ledger/record.ts';
+import { Bus } from '../../shared/bus.ts';
+import { createLog } from '../../shared/log.ts';
+import { KeyChanged } from '../../shared/messages/key.ts';
+import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import { KEYS_CHANGED } from '../../shared/subjects.ts';
+import { freshNats } from '../../test/support/fresh.ts';
+import { startPostgres } from '../servers/postgres.ts';
+import { writeRunningGateway } from '../running-gateway.ts';
+import { runCli } from './testing/run-cli.ts';
+import type { CliResult } from './testing/run-cli.ts';
+
+// One data folder, in this order: making one takes most of a second.
+const log = createLog('silent', 'test');
+let cwd: string;
+const sluice = (args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> =>
+  runCli(args, { cwd, env });
+
+beforeAll(async () => {
+  cwd = await mkdtemp(join(tmpdir(), 'sluice-keys-'));
+});
+afterAll(() => rm(cwd, { recursive: true, force: true }));
+
+interface Created {
+  readonly id: string;
+  readonly token: string;
+  readonly prefix: string;
+}
+
+test(
+  'keys are made, listed and revoked in the data folder’s own Postgres, with no gateway running',
+  { timeout: 60_000 },
+  async () => {
+    const first = await sluice(['keys', 'create', '--name', 'alice', '--team', 'web']);
+    expect(first.code).toBe(0);
+    // What a script takes is the token and nothing else; the words are for people.
+    expect(first.stdout).toMatch(/^sk-sluice-[\w-]{43}\n$/);
+    expect(first.stderr).toContain('shown this once');
+
+    const second = await sluice(['keys', 'create', '--name', 'root', '--admin', '--json']);
+    const root = JSON.parse(second.stdout) as Created;
+    expect(root).toMatchObject({ name: 'root', team: null, isAdmin: true });
+
+    const taken = await sluice(['keys', 'create', '--name', 'alice']);
+    expect(taken).toMatchObject({ code: 1, stdout: '', stderr: 'sluice: A key named "alice" exists already.\n' });
+
+    const revoked = await sluice(['keys', 'revoke', `${root.prefix}…`, '--json']);
+    expect(JSON.parse(revoked.stdout)).toMatchObject({
+      id: root.id,
+      announced: false,
+      note: expect.stringContaining('nobody to tell') as string,
+    });
+    expect(revoked.stdout).not.toContain(hashOfToken(root.token));
+
+    const again = await sluice(['keys', 'revoke', 'root']);
+    expect(again).toMatchObject({ code: 1, stderr: 'sluice: The key "root" is revoked already.\n' });
+
+    const listed = await sluice(['keys', 'list']);
+    const lines = listed.stdout.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^name +key +team +role +status +created +id$/);
+    expect(lines[1]).toMatch(/^alice +sk-sluice-\S{4}… +web +client +live /);
+    expect(lines[2]).toMatch(/^root +sk-sluice-\S{4}… +- +admin +revoked \d{4}-\d\d-\d\d /);
+  },
+);
+
+test('keys of the configuration are listed, and the way to end one is named', async () => {
+  const env = { SLUICE_ADMIN_KEY: 'sk-sluice-of-the-environment' };
+  const listed = JSON.parse((await sluice(['keys', 'list', '--json'], env)).stdout) as unknown[];
+  expect(listed).toContainEqual(expect.objectContaining({ name: 'admin', source: 'configuration' }));
+  const { code, stderr } = await sluice(['keys', 'revoke', 'admin'], env);
+  expect(code).toBe(1);
+  expect(stderr).toContain('take it out of auth');
+});
+
+test(
+  'with a gateway running, its database is used and every ingress hears of a revoked key',
+  { timeout: 60_000 },
+  async () => {
+    const dataDir = join(cwd, '.sluice');
+    const postgres = await startPostgres({ dataDir, log });
+    const nats = await freshNats();
+    const bus = await Bus.connect({ url: nats.url, name: 'test', log });
+    try {
+      // This process stands for the gateway.
+      await writeRunningGateway(dataDir, {
+        url: 'http://127.0.0.1:1',
+        natsUrl: nats.url,
+        databaseUrl: postgres.url,
+        startedAt: new Date().toISOString(),
+      });
+      const heard = new Promise<KeyChanged>((resolve) => bus.onMessage(KEYS_CHANGED, KeyChanged, resolve));
+      await bus.flush();
+      const { token } = JSON.parse((await sluice(['keys', 'create', '--name', 'bob', '--json'])).stdout) as Created;
+      const { code, stdout, stderr } = await sluice(['keys', 'revoke', 'bob']);
+      expect(code).toBe(0);
+      expect(stdout).toContain('Revoked the key "bob"');
+      expect(stderr).toContain('Every ingress was told');
+      expect(await heard).toEqual({ v: 1, hash: hashOfToken(token) });
+
+      await bus.close();
+      await nats.stop();
+      await sluice(['keys', 'create', '--name', 'carol']);
+      const unheard = await sluice(['keys', 'revoke', 'carol']);
+      expect(unheard.code).toBe(0);
+      expect(unheard.stderr).toContain('could not be told');
+    } finally {
+      await bus.close();
+      await nats.stop();
+      await postgres.stop();
+      await rm(join(dataDir, 'gateway.json'), { force: true });
+    }
+  },
+);
+
+test(
+  'usage sums exactly, in the groups that are asked for, within the time that is asked for',
+  { timeout: 60_000 },
+  async () => {
+    const postgres = await startPostgres({ dataDir: join(cwd, '.sluice'), log });
+    const env = { DATABASE_URL: postgres.url };
+    try {
+      expect((await sluice(['usage'], env)).stdout).toContain('Nothing was used in this time.');
+      await migrate(postgres.url, log);
+      const db = openDatabase({ url: postgres.url, log });
+      const now = Date.now();
+      await insertEvents(db, [
+        usage('a.1', { costNanoUsd: 9_007_199_254_740_991, startedEpochMs: now }),
+        usage('b.1', { costNanoUsd: 2, startedEpochMs: now, isEstimated: true }),
+        usage('c.1', { costNanoUsd: null, startedEpochMs: now, keyId: 'k2', keyName: 'bob', error: 'upstream_failed' }),
+        usage('d.1', { costNanoUsd: 5, startedEpochMs: now - 3 * 86_400_000, keyId: 'k2', keyName: 'bob' }),
+      ]);
+      await db.destroy();
+
+      const day = JSON.parse((await sluice(['usage', '--json'], env)).stdout) as { rows: unknown[]; total: unknown };
+      expect(day.rows).toEqual([
+        expect.objectContaining({
+          key: 'alice',
+          attempts: 2,
+          costUsd: '9007199.254740993',
+          costNanoUsd: '9007199254740993',
+        }),
+        expect.objectContaining({ key: 'bob', attempts: 1, errors: 1, attemptsWithUnknownPrice: 1 }),
+      ]);
+      expect(day.total).toMatchObject({ attempts: 3, costUsd: '9007199.254740993' });
+
+      const week = JSON.parse(
+        (await sluice(['usage', '--since', '7d', '--by', 'key', '--key', 'bob', '--json'], env)).stdout,
+      ) as { total: unknown };
+      expect(week.total).toMatchObject({ attempts: 2, costNanoUsd: '5' });
+
+      const narrow = (await sluice(['usage'], { ...env, COLUMNS: '60' })).stdout.split('\n');
+      for (const line of narrow.filter((line) => /alice|bob|total/.test(line)))
+        expect(line.length).toBeLessThanOrEqual(60);
+      expect(narrow.find((line) => line.startsWith('bob'))).toContain('unknown†');
+      expect(narrow).toContain('* 1 attempt: tokens are an estimate of ours, the provider told none.');
+
+      const last = await sluice(['usage', '--last', '2'], env);
+      expect(
+        last.stdout
+          .trimEnd()
+          .split('\n')
+          .filter((line) => /alice|bob/.test(line)),
+      ).toHaveLength(2);
+      expect(last.stdout).toContain('upstream_failed');
+    } finally {
+      await postgres.stop();
+    }
+  },
+);
+
+function usage(attemptId: string, fields: Partial<UsageRecorded>): UsageRecorded {
+  return {
+    ...{
+      v: 1,
+      attemptId,
+      requestId: `req_${attemptId}`,
+      attempt: 1,
+      source: 'worker',
+      startedEpochMs: 0,
+      keyId: 'k1',
+      keyName: 'alice',
+      team: null,
+    },
+    ...{
+      model: 'simulated/lorem',
+      route: null,
+      deployment: 'simulated/lorem',
+      provider: 'simulated',
+      upstreamModel: 'lorem',
+      endpoint: 'chat',
+    },
+    ...{
+      stream: false,
+      inputTokens: 10,
+      outputTokens: 20,
+      cachedInputTokens: 0,
+      reasoningTokens: 0,
+      isEstimated: false,
+      costNanoUsd: 0,
+    },
+    ...{
+      queueMs: 0,
+      ttftMs: 100,
+      durationMs: 200,
+      upstreamStatus: 200,
+      finish: 'stop',
+      error: null,
+      worker: 'w',
+      ingress: 'i',
+      traceparent: null,
+    },
+    ...fields,
+  };
+}

@@ -1,0 +1,81 @@
+import { Registry } from 'prom-client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { systemClock } from '../../shared/clock.ts';
+import { createLog } from '../../shared/log.ts';
+import { LedgerBeat } from '../../shared/messages/beat.ts';
+import { KeyAnswer, KeyChanged } from '../../shared/messages/key.ts';
+import { beatSubject, KEYS_CHANGED, ledgerSubject } from '../../shared/subjects.ts';
+import { announceKeyChange, createKey, hashOfToken, revokeKey } from './keys.ts';
+import type { Ledger } from './main.ts';
+import { startLedger } from './main.ts';
+import { countAttempts, until } from './testing/counts.ts';
+import type { LedgerSetup } from './testing/ledger-setup.ts';
+import { setUpLedger } from './testing/ledger-setup.ts';
+import { publishEvents, publishText } from './testing/publish.ts';
+import { usageEvents } from './testing/usage-event.ts';
+
+const log = createLog('silent', 'test');
+const registry = new Registry();
+let setup: LedgerSetup;
+let ledgers: Ledger[];
+
+beforeAll(async () => {
+  setup = await setUpLedger(log);
+  const start = async (registry?: Registry): Promise<Ledger> =>
+    startLedger({ databaseUrl: setup.database.url, bus: await setup.connect(), clock: systemClock, log, registry });
+  ledgers = await Promise.all([start(registry), start()]);
+});
+
+afterAll(async () => {
+  await Promise.all(ledgers.map((ledger) => ledger.stop()));
+  await setup.stop();
+});
+
+async function principalOf(token: string): Promise<KeyAnswer['principal']> {
+  const answer = await setup.bus.request(ledgerSubject('key'), { v: 1, hash: hashOfToken(token) }, KeyAnswer, 2_000);
+  return answer.principal;
+}
+
+test('one of the ledgers says whose key it is', async () => {
+  const { token } = await createKey(setup.db, { name: 'one', team: 'blue' });
+  expect(await principalOf(token)).toMatchObject({ keyName: 'one', team: 'blue' });
+  expect(await principalOf('sk-sluice-nobody')).toBeNull();
+});
+
+test('a revoked key is announced and forgotten', async () => {
+  const { token } = await createKey(setup.db, { name: 'two' });
+  const announced = new Promise<KeyChanged>((resolve) => setup.bus.onMessage(KEYS_CHANGED, KeyChanged, resolve));
+  await setup.bus.flush();
+  announceKeyChange(setup.bus, await revokeKey(setup.db, 'two'));
+  expect(await announced).toMatchObject({ hash: hashOfToken(token) });
+  expect(await principalOf(token)).toBeNull();
+});
+
+test('each ledger beats, and one answers a ping', async () => {
+  for (const { id } of ledgers) {
+    const beat = await new Promise<LedgerBeat>((resolve) => {
+      setup.bus.onMessage(beatSubject('ledger', id), LedgerBeat, resolve);
+    });
+    expect(beat).toMatchObject({ ledger: id, postgres: null });
+  }
+  const pong = await setup.bus.request(ledgerSubject('ping'), {}, z.looseObject({ ledger: z.string() }), 2_000);
+  expect(ledgers.map(({ id }) => id)).toContain(pong.ledger);
+});
+
+test('the metrics count what came', async () => {
+  await ledgers[1]?.stop();
+  ledgers.length = 1;
+  const events = usageEvents(100);
+  await publishEvents(setup.bus, events);
+  await until('recorded', async () => (await countAttempts(setup.db)) === 100);
+  await publishEvents(setup.bus, events);
+  await publishText(setup.bus, '[{}]');
+  const valueOf = async (name: string): Promise<number | undefined> =>
+    (await registry.getSingleMetric(name)?.get())?.values.at(-1)?.value;
+  await until('counted', async () => (await valueOf('sluice_ledger_events_poisoned_total')) === 1);
+  expect(await valueOf('sluice_ledger_events_recorded_total')).toBe(100);
+  expect(await valueOf('sluice_ledger_events_duplicate_total')).toBe(100);
+  expect(await valueOf('sluice_ledger_batch_seconds')).toBeGreaterThanOrEqual(2);
+  expect(await valueOf('sluice_ledger_backlog')).toBe(0);
+});

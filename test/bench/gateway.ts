@@ -1,0 +1,213 @@
+/** Sluice as `npm start` runs it, or each service as a process of its own, with a provider that is ours. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readRunningGateway } from '../../infra/running-gateway.ts';
+import { defaultCacheDir } from '../../infra/servers/cache-dir.ts';
+import { startNats } from '../../infra/servers/nats.ts';
+import { freePort } from '../../infra/servers/port.ts';
+import { withConnection } from '../../infra/servers/postgres-database.ts';
+import { startPostgres } from '../../infra/servers/postgres.ts';
+import { createLog } from '../../shared/log.ts';
+import type { Child } from './child.ts';
+import { startNode } from './child.ts';
+import { Inspector } from './inspector.ts';
+import type { BenchProvider, ProviderCounts } from './provider.ts';
+
+export interface GatewayOptions {
+  readonly provider: BenchProvider;
+  /** Each service a process, as scaled out; else all in one, as `npm start`. */
+  readonly isScaledOut: boolean;
+  /** The nats-server to run; undefined: the one that a start finds. */
+  readonly natsBinary: string | undefined;
+}
+
+/** What the gateway's own ledger says. */
+export type LedgerCounts = ProviderCounts;
+
+export interface BenchGateway {
+  readonly url: string;
+  readonly key: string;
+  readonly providerKey: string;
+  readonly model: string;
+  /** The processes under which everything of it runs. */
+  roots(): number[];
+  /** Into its main process: the only one, or the ingress. */
+  inspector(): Promise<Inspector>;
+  ledger(): Promise<LedgerCounts>;
+  /** Requests that it holds, by its own metrics. */
+  inFlight(): Promise<number>;
+  versions(): Promise<{ nats: string; postgres: string }>;
+  stop(): Promise<void>;
+}
+
+interface Running {
+  readonly url: string;
+  readonly natsUrl: string;
+  readonly databaseUrl: string;
+  readonly main: Child;
+  readonly roots: readonly number[];
+  stop(): Promise<void>;
+}
+
+const READY_WITHIN_MS = 60_000;
+const KEY = 'sk-sluice-of-the-benchmark';
+const MODEL = 'mock/gpt-4o-mini';
+const CLI = fileURLToPath(new URL('../../infra/sluice.ts', import.meta.url));
+let started = 0;
+
+export async function startGateway(options: GatewayOptions): Promise<BenchGateway> {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-'));
+  // Each gateway has a key of its own at the provider, so that its ledger can be compared with what came there.
+  const providerKey = `sk-gateway-${++started}`;
+  try {
+    const running = await (options.isScaledOut ? startServices : startWhole)(folder, providerKey, options);
+    let inspector: Inspector | undefined;
+    return {
+      url: running.url,
+      key: KEY,
+      providerKey,
+      model: MODEL,
+      roots: () => [...running.roots],
+      inspector: async () => (inspector ??= await Inspector.open(running.main)),
+      ledger: () => readLedger(running.databaseUrl),
+      inFlight: () => readInFlight(running.url),
+      versions: async () => ({
+        nats: await natsVersion(running.natsUrl),
+        postgres: await postgresVersion(running.databaseUrl),
+      }),
+      stop: async () => {
+        inspector?.close();
+        await running.stop();
+        await rm(folder, { recursive: true, force: true });
+      },
+    };
+  } catch (failure) {
+    await rm(folder, { recursive: true, force: true });
+    throw failure;
+  }
+}
+
+async function startWhole(folder: string, providerKey: string, options: GatewayOptions): Promise<Running> {
+  const config = await writeConfig(folder, 0, providerKey, options.provider);
+  const main = await startNode('sluice', ['--inspect-port=127.0.0.1:0', CLI, 'start', '--config', config], {
+    cwd: folder,
+    env: environment(options),
+  });
+  const stop = (): Promise<void> => main.stop();
+  try {
+    const found = await until(() => readRunningGateway(join(folder, 'data')), main);
+    return { ...found, main, roots: [main.pid], stop };
+  } catch (failure) {
+    await stop();
+    throw failure;
+  }
+}
+
+async function startServices(folder: string, providerKey: string, options: GatewayOptions): Promise<Running> {
+  const undo: Array<() => Promise<void>> = [];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const env = environment(options);
+    const dataDir = join(folder, 'data');
+    await mkdir(dataDir, { recursive: true });
+    const log = createLog('warn', 'bench');
+    const nats = await startNats({ dataDir, cacheDir: defaultCacheDir(process.env), log, env });
+    undo.push(() => nats.stop());
+    const postgres = await startPostgres({ dataDir, log });
+    undo.push(() => postgres.stop());
+    const port = await freePort();
+    const config = await writeConfig(folder, port, providerKey, options.provider);
+    const children = new Map<string, Child>();
+    for (const role of ['ledger', 'router', 'worker', 'ingress']) {
+      const args = ['--inspect-port=127.0.0.1:0', CLI, role, '--config', config];
+      const child = await startNode(role, args, {
+        cwd: folder,
+        env: { ...env, NATS_URL: nats.url, DATABASE_URL: postgres.url },
+      });
+      children.set(role, child);
+      undo.push(() => child.stop());
+    }
+    const url = `http://127.0.0.1:${port}`;
+    const main = children.get('ingress') as Child;
+    await until(() => fetch(`${url}/health/ready`).then(({ ok }) => (ok ? true : undefined)), main);
+    const roots = [...[...children.values()].map(({ pid }) => pid), nats.pid, postgres.pid];
+    return { url, natsUrl: nats.url, databaseUrl: postgres.url, main, roots, stop };
+  } catch (failure) {
+    await stop();
+    throw failure;
+  }
+}
+
+/** JSON is YAML. */
+async function writeConfig(folder: string, port: number, apiKey: string, provider: BenchProvider): Promise<string> {
+  const file = join(folder, 'sluice.yaml');
+  const price = { input: '0.15 USD', output: '0.60 USD' };
+  const mock = { base_url: `${provider.url}/v1`, api_key: apiKey, concurrency: 2_048, models: { 'gpt-4o-mini': { price } } };
+  const config = {
+    server: { host: '127.0.0.1', port },
+    data_dir: join(folder, 'data'),
+    auth: { keys: [{ name: 'bench', key: KEY, team: 'bench' }] },
+    providers: { mock },
+    logging: { level: 'warn' },
+  };
+  await writeFile(file, JSON.stringify(config, null, 2));
+  return file;
+}
+
+/** Nothing of this shell's that configures a gateway or names providers. */
+function environment({ natsBinary }: GatewayOptions): NodeJS.ProcessEnv {
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'SLUICE_CACHE_DIR', 'XDG_CACHE_HOME', 'NATS_SERVER_BIN'];
+  const env = Object.fromEntries(kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  return natsBinary === undefined ? env : { ...env, NATS_SERVER_BIN: natsBinary };
+}
+
+async function until<T>(look: () => Promise<T | undefined>, child: Child): Promise<T> {
+  const givesUpAt = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    const found = await look().catch(() => undefined);
+    if (found !== undefined) return found;
+    if (child.ending !== undefined) throw new Error(`${child.name} ended (${child.ending}):\n${child.lastLines()}`);
+    if (performance.now() > givesUpAt) throw new Error(`${child.name} is not ready:\n${child.lastLines()}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function readLedger(databaseUrl: string): Promise<LedgerCounts> {
+  return withConnection(databaseUrl, async (client) => {
+    const { rows } = await client.query<{ requests: string; input: string; output: string }>(
+      'select count(*) as requests, coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens), 0) as output from attempts',
+    );
+    const [row] = rows;
+    return { requests: Number(row?.requests), promptTokens: Number(row?.input), completionTokens: Number(row?.output) };
+  });
+}
+
+async function readInFlight(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^sluice_requests_in_flight (\d+)/m.exec(text)?.[1]);
+}
+
+async function postgresVersion(databaseUrl: string): Promise<string> {
+  return withConnection(databaseUrl, async (client) => {
+    const { rows } = await client.query<{ server_version: string }>('show server_version');
+    return rows[0]?.server_version ?? '';
+  });
+}
+
+/** The server's first line, before any login, says it. */
+function natsVersion(natsUrl: string): Promise<string> {
+  const { hostname, port } = new URL(natsUrl);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname);
+    socket.once('error', reject);
+    socket.once('data', (data) => {
+      socket.destroy();
+      resolve(/"version":"([^"]+)"/.exec(data.toString('latin1'))?.[1] ?? '');
+    });
+  });
+}

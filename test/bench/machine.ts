@@ -1,0 +1,23 @@
+/** On what the figures were taken. */
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGiB: number;
+  readonly system: string;
+  readonly node: string;
+  readonly nats: string;
+  readonly postgres: string;
+}
+
+export function describeMachine(servers: { readonly nats: string; readonly postgres: string }): Machine {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${process.platform} ${release()} ${process.arch}`,
+    node: process.versions.node,
+    ...servers,
+  };
+}

@@ -1,0 +1,97 @@
+/** What the project has set itself. */
+import type { Account } from './account.ts';
+import { Figures, complete, cpu, figure, gap, kibPerStream, latency, requestsPerSecond, sent, timeToFirst } from './figures.ts';
+import type { Figure } from './figures.ts';
+import type { Measurement } from './measure.ts';
+import type { MemoryResult } from './memory.ts';
+
+export interface Results {
+  readonly measurements: readonly Measurement[];
+  readonly memory: MemoryResult | undefined;
+  readonly accounts: readonly Account[];
+}
+
+export interface Target {
+  readonly what: string;
+  readonly unit: string;
+  readonly wanted: { readonly atLeast: number } | { readonly atMost: number };
+  readonly figure: Figure;
+  /** By the median. */
+  readonly isMet: boolean;
+}
+
+/** Only those of scenarios that ran, and only where there is a figure. */
+export function checkTargets({ measurements, memory, accounts }: Results): Target[] {
+  const figures = new Figures(measurements);
+  const targets: Target[] = [];
+  const atLeast = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
+    if (found !== undefined) targets.push({ what, unit, wanted: { atLeast: bound }, figure: found, isMet: found.median >= bound });
+  };
+  const atMost = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
+    if (found !== undefined) targets.push({ what, unit, wanted: { atMost: bound }, figure: found, isMet: found.median <= bound });
+  };
+  const incomplete = (scenario: 'streams-200' | 'streams-1000'): Figure | undefined =>
+    figures.of(scenario, 'sluice', (measured) => (sent(measured) ?? NaN) - (complete(measured) ?? NaN));
+
+  atLeast('plain, 1 KB, 64 connections', 'requests/s', 10_000, figures.of('plain-1k', 'sluice', requestsPerSecond));
+  atLeast('plain, 1 KB, share of the yardstick', '×', 0.45, figures.ofYardstick('plain-1k', 'sluice', requestsPerSecond));
+  atLeast('plain, 8 KB, share of the yardstick', '×', 0.35, figures.ofYardstick('plain-8k', 'sluice', requestsPerSecond));
+  atMost('500 requests/s, added p50', 'ms', 0.6, figures.added('open-500', 'sluice', latency('p50')));
+  atMost('500 requests/s, added p99', 'ms', 4, figures.added('open-500', 'sluice', latency('p99')));
+  atMost('200 streams, not complete', 'streams', 0, incomplete('streams-200'));
+  atMost('200 streams, p99 gap between tokens', 'ms', 20, figures.of('streams-200', 'sluice', gap('p99')));
+  atMost('200 streams, added time to first token, p50', 'ms', 1, figures.added('streams-200', 'sluice', timeToFirst('p50')));
+  atMost('200 streams, added time to first token, p99', 'ms', 20, figures.added('streams-200', 'sluice', timeToFirst('p99')));
+  atMost(
+    '200 streams, CPU per token of gateway and broker, of the yardstick’s',
+    '×',
+    1.5,
+    figures.ofYardstick('streams-200', 'sluice', cpu('gateway', 'nats')),
+  );
+  atMost('1,000 streams, not complete', 'streams', 0, incomplete('streams-1000'));
+  atMost('1,000 streams, memory of the gateway for each', 'KiB', 40, figures.of('streams-1000', 'sluice', kibPerStream('gateway')));
+  if (memory !== undefined) {
+    const { first, last } = memory;
+    const what = `heap after ${last.requests.toLocaleString('en')} requests, of that after ${first.requests.toLocaleString('en')}`;
+    atMost(what, '×', 1.1, figure([last.heapBytes / first.heapBytes]));
+  }
+  if (measurements.length > 0) atMost('requests that hang', 'requests', 0, figure([hung(measurements, memory)]));
+  if (accounts.length > 0) {
+    const missing = accounts.reduce((sum, { unaccounted }) => sum + unaccounted, 0);
+    atMost('requests that the ledger and the provider do not agree on', 'requests', 0, figure([missing]));
+  }
+  return targets;
+}
+
+/** Without an answer in time, or still held after the load was over. */
+function hung(measurements: readonly Measurement[], memory: MemoryResult | undefined): number {
+  let count = memory?.left ?? 0;
+  for (const { side, load, left } of measurements) {
+    if (side !== 'sluice') continue;
+    count += left;
+    for (const [kind, times] of Object.entries(load.errors)) if (kind.startsWith('timeout')) count += times;
+  }
+  return count;
+}
+
+/** What must not happen on any machine, however slow or busy. */
+export function findProblems({ measurements, memory, accounts }: Results): string[] {
+  const problems: string[] = [];
+  for (const { scenario, side, round, load, left } of measurements) {
+    const errors = Object.entries(load.errors).map(([kind, times]) => `${times} × ${kind}`);
+    const example = load.examples?.[0];
+    const where = `${scenario}, ${side}, round ${round}`;
+    if (errors.length > 0) problems.push(`${where}: ${errors.join(', ')}${example === undefined ? '' : ` (${example})`}`);
+    if (left > 0) problems.push(`${where}: ${left} requests still under way after the load`);
+  }
+  if (memory !== undefined) {
+    const errors = Object.entries(memory.load.errors).map(([kind, times]) => `${times} × ${kind}`);
+    if (errors.length > 0) problems.push(`memory: ${errors.join(', ')}`);
+    if (memory.left > 0) problems.push(`memory: ${memory.left} requests still under way after the load`);
+  }
+  for (const { of, provider, ledger, unaccounted, unaccountedTokens } of accounts) {
+    if (unaccounted > 0) problems.push(`${of}: the provider served ${provider.requests} requests, the ledger has ${ledger.requests}`);
+    else if (unaccountedTokens > 0) problems.push(`${of}: ledger and provider differ by ${unaccountedTokens} tokens`);
+  }
+  return problems;
+}

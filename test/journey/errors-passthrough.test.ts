@@ -1,0 +1,115 @@
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { errorOf, keyOf, requestIdOf, startJourney } from '../support/journey.ts';
+import type { Journey } from '../support/journey.ts';
+
+/** The caller's own mistakes, as a provider says them. */
+const REJECTED = [400, 404, 405, 413, 415, 422, 451].map((status) => ({ status, name: `says${status}` }));
+const SAID = 'etype=odd_type&ecode=odd_code&eparam=messages[3].content&emsg=No+such+thing:+caf%C3%A9.';
+
+let journey: Journey;
+
+beforeAll(async () => {
+  journey = await startJourney({
+    providers: {
+      good: '',
+      ...Object.fromEntries(REJECTED.map(({ status, name }) => [name, `seq=${status}&${SAID}`])),
+      denying: `seq=401&emsg=Incorrect+API+key+provided:+${keyOf('denying')}.+Visit+example.com`,
+      'denying-in-stream': `seq=role-then-err&ecode=invalid_api_key&etype=invalid_request_error&emsg=Incorrect+key+${keyOf('denying-in-stream')}`,
+      'rejecting-in-stream': 'seq=role-then-err&etype=invalid_request_error&ecode=context_length_exceeded&eparam=messages&emsg=Too+long.',
+      'throttling-in-stream': 'seq=role-then-err&etype=rate_limit_error&ecode=rate_limit_exceeded&emsg=Slow+down.',
+      numbered: 'seq=400&ecode=20012',
+      broke: 'seq=429&ecode=insufficient_quota&etype=insufficient_quota&ra=-',
+      unwell: 'seq=500&emsg=Our+database+db-7.internal+is+down',
+    },
+    routes: Object.fromEntries(
+      [...REJECTED.map(({ name }) => name), 'denying', 'denying-in-stream', 'rejecting-in-stream', 'throttling-in-stream'].map((name) => [`${name}-or-good`, { targets: [`${name}/m`, 'good/m'] }]),
+    ),
+  });
+});
+
+afterAll(() => journey.stop());
+
+describe.each(REJECTED)('a provider’s $status', ({ status, name }) => {
+  test('reaches the client as it was said', async () => {
+    const response = await journey.chat(`${name}/m`);
+    expect(response.status).toBe(status);
+    expect(await errorOf(response)).toEqual({ message: 'No such thing: café.', type: 'odd_type', param: 'messages[3].content', code: 'odd_code' });
+  });
+
+  test('is not tried again: not elsewhere, and not by the client', async () => {
+    const asked = journey.counted('good').requests;
+    const response = await journey.chat(`${name}-or-good`);
+    expect(response.status).toBe(status);
+    expect(response.headers.get('x-should-retry')).toBe('false');
+    expect(journey.counted('good').requests).toBe(asked);
+  });
+
+  test('costs nothing', async () => {
+    const response = await journey.chat(`${name}-or-good`, { stream: true });
+    const rows = await journey.gateway.rowsOf(requestIdOf(response), 1);
+    expect(rows).toMatchObject([{ error: 'upstream_rejected', upstream_status: status, cost_nano_usd: '0' }]);
+  });
+});
+
+test('the SDK throws the exception of the provider’s status', async () => {
+  const asked = journey.openai.chat.completions.create({ model: 'says422/m', messages: [{ role: 'user', content: 'hello' }] });
+  await expect(asked).rejects.toBeInstanceOf(OpenAI.UnprocessableEntityError);
+});
+
+test('nothing of what a provider says of the gateway’s credential reaches the client', async () => {
+  const response = await journey.chat('denying/m');
+  expect(response.status).toBe(502);
+  const text = await response.text();
+  expect(JSON.parse(text)).toEqual({
+    error: { message: 'The provider refused the gateway’s credential.', type: 'server_error', param: null, code: 'upstream_unauthorized' },
+  });
+});
+
+test('a refused credential is another deployment’s chance', async () => {
+  const response = await journey.chat('denying-or-good');
+  expect(response.headers.get('x-sluice-deployment')).toBe('good/m');
+});
+
+test('a refused credential told inside of a stream is another deployment’s chance too', async () => {
+  const response = await journey.chat('denying-in-stream-or-good', { stream: true });
+  expect(response.headers.get('x-sluice-deployment')).toBe('good/m');
+  await response.text();
+});
+
+test('a refused credential told inside of a stream is not repeated to the client', async () => {
+  const response = await journey.chat('denying-in-stream/m', { stream: true });
+  expect({ status: response.status, error: await errorOf(response) }).toEqual({
+    status: 502,
+    error: { message: 'The provider refused the gateway’s credential.', type: 'server_error', param: null, code: 'upstream_unauthorized' },
+  });
+});
+
+test('a rejection told inside of a stream, before its content, is told with a status', async () => {
+  const asked = journey.counted('good').requests;
+  const response = await journey.chat('rejecting-in-stream-or-good', { stream: true });
+  expect({ status: response.status, error: await errorOf(response) }).toEqual({
+    status: 400,
+    error: { message: 'Too long.', type: 'invalid_request_error', param: 'messages', code: 'context_length_exceeded' },
+  });
+  expect(journey.counted('good').requests).toBe(asked);
+});
+
+test('throttling told inside of a stream is another deployment’s chance', async () => {
+  const response = await journey.chat('throttling-in-stream-or-good', { stream: true });
+  expect(response.headers.get('x-sluice-deployment')).toBe('good/m');
+  await response.text();
+});
+
+test('a code that is a number is told as text', async () => {
+  expect((await errorOf(await journey.chat('numbered/m'))).code).toBe('20012');
+});
+
+test('an exhausted quota keeps its code, and promises no time to come back', async () => {
+  const response = await journey.chat('broke/m');
+  expect({ status: response.status, code: (await errorOf(response)).code, retryAfter: response.headers.get('retry-after') }).toEqual({
+    status: 429,
+    code: 'insufficient_quota',
+    retryAfter: null,
+  });
+});
