@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from './commands/testing/run-cli.ts';
 import type { CliResult } from './commands/testing/run-cli.ts';
+import { buildProgram } from './program.ts';
 
 let cwd: string;
 const sluice = (args: string, env: Record<string, string> = {}): Promise<CliResult> =>
@@ -42,24 +44,17 @@ describe('help', () => {
     }
   });
 
-  test.each([
-    'start',
-    'ingress',
-    'router',
-    'worker',
-    'ledger',
-    'keys',
-    'keys create',
-    'keys list',
-    'keys revoke',
-    'usage',
-    'config check',
-    'config show',
-    'doctor',
-    'version',
-  ])('%s --help has examples', async (command) => {
-    const { code, stdout } = await sluice(`${command} --help`);
-    expect({ code, hasExamples: stdout.includes('Examples:') }).toEqual({ code: 0, hasExamples: true });
+  test.each(commandsOf(buildProgram()))('$name has a description and examples', ({ command }) => {
+    let help = '';
+    command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+    expect(command.description()).not.toBe('');
+    expect(help).toContain('Examples:');
+  });
+
+  test.each(['usage --help', 'help usage'])('%s', async (args) => {
+    const { code, stdout } = await sluice(args);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Usage: sluice usage [options]');
   });
 });
 
@@ -218,3 +213,11 @@ test('nothing is coloured without a terminal', async () => {
   const { stdout } = await sluice('doctor', { SLUICE_PORT: '0' });
   expect(stdout).not.toContain('\u001b');
 });
+
+/** Every command and subcommand. */
+function commandsOf(parent: Command, path = ''): Array<{ name: string; command: Command }> {
+  return parent.commands.flatMap((command) => {
+    const name = `${path}${command.name()}`;
+    return [{ name, command }, ...commandsOf(command, `${name} `)];
+  });
+}

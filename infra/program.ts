@@ -39,7 +39,7 @@ export function buildProgram(): Command {
     .description('An AI gateway: one OpenAI-compatible door to every model provider.')
     .version(sluiceVersion(), '-V, --version', 'print the version of Sluice')
     .helpOption('-h, --help', 'show this help')
-    .helpCommand('help [command]', 'show the help of a command')
+    .addHelpCommand(helpCommand())
     .showHelpAfterError('Run it with --help to see what there is.')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')) })
     .exitOverride()
@@ -69,4 +69,13 @@ DEBUG=sluice or --verbose prints the stack of an error. NO_COLOR=1 turns colours
   addDoctorCommand(program);
   addVersionCommand(program);
   return program;
+}
+
+/** Made by hand, because commander's own stands in a group by itself. */
+function helpCommand(): Command {
+  return new Command('help')
+    .argument('[command]')
+    .description('show the help of a command')
+    .helpGroup('Look:')
+    .helpOption(false);
 }

@@ -1,4 +1,4 @@
-import { Registry } from 'prom-client';
+import { Registry, collectDefaultMetrics } from 'prom-client';
 import { ensureFirstKey } from '../services/ledger/keys.ts';
 import { Catalog } from '../shared/catalog.ts';
 import { systemClock } from '../shared/clock.ts';
@@ -45,7 +45,9 @@ export async function startGateway({ config, log, env, beganAt }: StartOptions):
   try {
     const [nats, postgres] = await settleBoth(natsFor(config, log, env, undo), postgresFor(config, log, env, undo));
     const catalog = new Catalog(config, loadPriceTable());
-    const base = { config, natsUrl: nats.url, clock: systemClock, log, registry: new Registry() };
+    const registry = new Registry();
+    collectDefaultMetrics({ register: registry });
+    const base = { config, natsUrl: nats.url, clock: systemClock, log, registry };
     const ledger = await runLedger({ ...base, databaseUrl: postgres.url });
     undo.push(() => ledger.stop());
     const newKey = config.auth.adminKey === undefined ? ((await ensureFirstKey(ledger.db))?.token ?? null) : null;

@@ -1,10 +1,12 @@
 import { connect, Events, JSONCodec, NatsError } from 'nats';
 import type { ConnectionOptions, JetStreamClient, JetStreamManager, Msg, NatsConnection } from 'nats';
 import type { z } from 'zod';
+import { systemClock } from './clock.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
 import type { FrameHandler } from './messages/frame.ts';
 import { PoisonedMessage, readParcel } from './messages/frame.ts';
+import type { OutboxTiming } from './outbox.ts';
 import { Outbox } from './outbox.ts';
 
 /** What a stream or a consumer may be told: for those who make them through `jetStreamManager`. */
@@ -20,6 +22,8 @@ const RECONNECT_JITTER_MS = 100;
 const PING_EVERY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_LOGGED_BYTES = 200;
+
+const TURN: OutboxTiming = { now: systemClock.now, atTurnEnd: setImmediate, after: setTimeout };
 
 export interface BusOptions {
   readonly url: string;
@@ -77,7 +81,7 @@ export class Bus {
     this.#connection = connection;
     this.#log = log;
     this.#onPoisoned = onPoisoned ?? (() => undefined);
-    this.#outbox = new Outbox((subject, reply, parcel) => this.#publishBytes(subject, reply, parcel), setImmediate);
+    this.#outbox = new Outbox((subject, reply, parcel) => this.#publishBytes(subject, reply, parcel), TURN);
     void this.#watchConnection();
   }
 
@@ -212,7 +216,12 @@ export class Bus {
 
   #publishBytes(subject: string, reply: string, bytes: Uint8Array): void {
     if (!this.#isConnected || this.#connection.isClosed()) return;
-    this.#connection.publish(subject, bytes, reply === '' ? undefined : { reply });
+    try {
+      this.#connection.publish(subject, bytes, reply === '' ? undefined : { reply });
+    } catch (failure) {
+      // A parcel that cannot go (beyond `max_payload`, or to nowhere) must not take the turn's others with it, nor the process.
+      this.#log.error({ subject, bytes: bytes.length, err: failure }, 'parcel not sent');
+    }
   }
 
   #guard(message: Msg, handle: () => void): void {

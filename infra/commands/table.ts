@@ -46,13 +46,13 @@ export function fitColumns(columns: readonly Fit[], available: number): Array<nu
   }
 }
 
-/** Of those that may still be cut; undefined when none may. */
+/** Of those that may still be cut, the last of equals: the first column names the row. undefined when none may. */
 function indexOfWidest(columns: readonly Fit[], widths: ReadonlyArray<number | undefined>): number | undefined {
   let widest: number | undefined;
   for (const [index, { minWidth }] of columns.entries()) {
     const width = widths[index];
     if (width === undefined || minWidth === undefined || width <= minWidth) continue;
-    if (widest === undefined || width > (widths[widest] ?? 0)) widest = index;
+    if (widest === undefined || width >= (widths[widest] ?? 0)) widest = index;
   }
   return widest;
 }

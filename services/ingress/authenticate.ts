@@ -62,9 +62,10 @@ export class Authenticator {
     return this.#resolve(digest, cached, age);
   }
 
-  /** A key changed: what is known of it is forgotten. */
+  /** A key changed: what is known of it is forgotten, and what is being asked may be the old truth by now. */
   forget(digest: string): void {
     this.#cache.delete(digest);
+    this.#lookups.delete(digest);
   }
 
   async #resolve(digest: string, cached: Cached | undefined, age: Millis): Promise<Principal> {
@@ -88,11 +89,14 @@ export class Authenticator {
     const lookup = this.#bus
       .request(ledgerSubject('key'), question, KeyAnswer, LOOKUP_TIMEOUT_MS)
       .then(({ principal }) => {
+        if (this.#lookups.get(digest) !== lookup) return principal;
         if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value as string);
         this.#cache.set(digest, { principal, at: this.#clock.now() });
         return principal;
       })
-      .finally(() => this.#lookups.delete(digest));
+      .finally(() => {
+        if (this.#lookups.get(digest) === lookup) this.#lookups.delete(digest);
+      });
     this.#lookups.set(digest, lookup);
     return lookup;
   }

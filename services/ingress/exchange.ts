@@ -8,7 +8,7 @@ import type { Log } from '../../shared/log.ts';
 import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { Envelope, Tried } from '../../shared/messages/envelope.ts';
 import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
-import { FrameType, PoisonedMessage, splitHead } from '../../shared/messages/frame.ts';
+import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 import { formatDollars } from '../../shared/money.ts';
 import { inboxSubject, routerSubject, workerSubject } from '../../shared/subjects.ts';
@@ -102,11 +102,17 @@ export class Exchange {
       case FrameType.refused:
         return this.#onRefused(decode(Refused, payload));
       case FrameType.taken:
-        if (state.kind === 'running') this.#deps.uploads.onTaken(state.stream, payload.readUInt32BE(0));
+        if (state.kind === 'running') this.#deps.uploads.onTaken(state.stream, readNumber(payload));
         return;
       default:
         if (state.kind === 'running') this.#onWorkerFrame(state, type, sequence, payload);
     }
+  }
+
+  /** A frame could not be carried out: it breaks its contract, or we have a bug. Without it the rest would pass for a whole answer. */
+  onBrokenFrame(cause: unknown): void {
+    const isPoisoned = cause instanceof PoisonedMessage;
+    this.#endWith(isPoisoned ? new GatewayError('stream_gap', 'A part of the answer could not be read inside the gateway.') : GatewayError.from(cause));
   }
 
   /** Nobody listens at this worker or router any more, or it has been silent for too long. */
@@ -239,13 +245,15 @@ export class Exchange {
     }
     state.nextSequence++;
     this.#deps.workers.heard(state.seen.placed.worker);
+    const mustFollowHead = type === FrameType.data || type === FrameType.end;
+    if (mustFollowHead && state.head === undefined) throw new PoisonedMessage('an answer without its head');
     switch (type) {
       case FrameType.whole:
         return this.#onWhole(state, payload);
       case FrameType.head:
         return this.#onHead(state, decode(ResponseHead, payload));
       case FrameType.data:
-        state.seen.outputTokensSoFar = payload.readUInt32BE(0);
+        state.seen.outputTokensSoFar = readNumber(payload);
         return this.#relay.data(payload.subarray(4));
       case FrameType.end:
         return this.#onEnd(state, decode(AttemptEnd, payload));
@@ -371,7 +379,7 @@ export class Exchange {
   #headers(): Record<string, string> {
     return {
       'x-request-id': this.#request.id,
-      ...(this.#deployment === undefined ? {} : { 'x-sluice-deployment': this.#deployment }),
+      ...(this.#deployment === undefined ? {} : { 'x-sluice-deployment': toHeaderValue(this.#deployment) }),
       'x-sluice-attempts': String(this.#attempts),
       'x-sluice-queue-ms': String(Math.round(this.#queueMs)),
     };
@@ -400,6 +408,11 @@ export class Exchange {
     });
     onOver(this);
   }
+}
+
+/** A header holds printable ASCII, a model's name anything: what goes beyond is percent-encoded. */
+function toHeaderValue(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURI(text);
 }
 
 /** The witness may remember an attempt for seconds: it must not keep the body that long. */

@@ -42,7 +42,8 @@ export class Health {
   }
 
   async readiness(): Promise<Readiness> {
-    const served = this.#workers.pools();
+    // A worker alone is not enough: routers must have been told of its slots, or the first requests are refused.
+    const served = this.#workers.pools().intersection(this.#routers.pools());
     const missing = this.#pools.filter((pool) => !served.has(pool));
     const ledgers = this.#liveLedgers();
     const postgres = ledgers.find(({ postgres: fault }) => fault !== null)?.postgres ?? null;

@@ -31,8 +31,14 @@ export class Inbox {
       inboxWildcard(this.#ingressId),
       (type, stream, sequence, payload, _reply, subject) => {
         const exchange = this.#streams.get(stream);
-        if (exchange === undefined) this.#onOrphan(type, stream, payload, subject);
-        else exchange.onFrame(type, sequence, payload);
+        if (exchange === undefined) return this.#onOrphan(type, stream, payload, subject);
+        try {
+          exchange.onFrame(type, sequence, payload);
+        } catch (failure) {
+          // Its client must not wait until its deadline; the bus counts and logs the frame.
+          exchange.onBrokenFrame(failure);
+          throw failure;
+        }
       },
       { onNoResponders: (subject) => this.#onPeerGone(peerOfInbox(subject)) },
     );

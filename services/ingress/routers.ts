@@ -2,12 +2,21 @@ import type { Clock, Millis } from '../../shared/clock.ts';
 import type { RouterBeat } from '../../shared/messages/beat.ts';
 import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
 
+interface Heard {
+  at: Millis;
+  /** Pools of which it knows a worker. */
+  pools: ReadonlySet<string>;
+}
+
 /** The routers that live, by their heartbeats. Questions go to them in turn. */
 export class Routers {
   readonly #clock: Clock;
-  readonly #heardOf = new Map<string, Millis>();
-  /** The same ids in an array, for taking turns. */
-  #live: readonly string[] = [];
+  readonly #heardOf = new Map<string, Heard>();
+  /**
+   * Whose turn it may be, in an array. A router that has just started knows no worker yet and would refuse everything:
+   * it is passed by as long as another knows some.
+   */
+  #askable: readonly string[] = [];
   #turn = 0;
   readonly #onGone: (router: string) => void;
 
@@ -18,24 +27,33 @@ export class Routers {
   }
 
   get count(): number {
-    return this.#live.length;
+    return this.#heardOf.size;
   }
 
-  onBeat({ router, isDraining }: RouterBeat): void {
+  /** Pools that some router can place requests in. */
+  pools(): Set<string> {
+    const pools = new Set<string>();
+    for (const heard of this.#heardOf.values()) for (const pool of heard.pools) pools.add(pool);
+    return pools;
+  }
+
+  onBeat({ router, isDraining, spent }: RouterBeat): void {
     if (isDraining) return this.remove(router);
-    if (!this.#heardOf.has(router)) this.#live = [...this.#live, router];
-    this.#heardOf.set(router, this.#clock.now());
+    const before = this.#heardOf.get(router);
+    const pools = new Set(spent.map(({ pool }) => pool));
+    this.#heardOf.set(router, { at: this.#clock.now(), pools });
+    if (before === undefined || (before.pools.size === 0) !== (pools.size === 0)) this.#chooseAskable();
   }
 
   /** undefined: no router lives. */
   next(): string | undefined {
-    this.#turn = (this.#turn + 1) % Math.max(1, this.#live.length);
-    return this.#live[this.#turn];
+    this.#turn = (this.#turn + 1) % Math.max(1, this.#askable.length);
+    return this.#askable[this.#turn];
   }
 
   remove(router: string): void {
     if (!this.#heardOf.delete(router)) return;
-    this.#live = this.#live.filter((id) => id !== router);
+    this.#chooseAskable();
     this.#onGone(router);
   }
 
@@ -45,9 +63,14 @@ export class Routers {
 
   /** @param stalledMs how long this process itself heard nothing because it was busy: nobody is blamed for that */
   sweep(now: Millis, stalledMs: Millis): void {
-    for (const [router, at] of this.#heardOf) {
-      if (stalledMs > 0) this.#heardOf.set(router, at + stalledMs);
-      else if (now - at > SILENT_AFTER_MS) this.remove(router);
+    for (const [router, heard] of this.#heardOf) {
+      if (stalledMs > 0) heard.at += stalledMs;
+      else if (now - heard.at > SILENT_AFTER_MS) this.remove(router);
     }
+  }
+
+  #chooseAskable(): void {
+    const knowing = [...this.#heardOf].filter(([, { pools }]) => pools.size > 0).map(([router]) => router);
+    this.#askable = knowing.length > 0 ? knowing : [...this.#heardOf.keys()];
   }
 }

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify, { LogController } from 'fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -92,9 +93,14 @@ function fromFastify(error: FastifyError): GatewayError {
   }
 }
 
+/** Node keeps the answer under way there; its own handler looks at the same place. */
+type AnsweringSocket = Socket & { readonly _httpMessage?: { readonly headersSent: boolean } | null };
+
 /** Bytes that are no HTTP, or too slow or too large a head: fastify never sees a request, so the answer is written here. */
-function onClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+function onClientError(error: Error & { code?: string }, socket: AnsweringSocket): void {
+  // Behind an answer that has begun, these bytes would pass for a part of it.
+  const isAnswering = socket._httpMessage?.headersSent === true;
+  if (!socket.writable || isAnswering || error.code === 'ECONNRESET') return void socket.destroy();
   const failure =
     error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
       ? new GatewayError('request_timeout', 'The request did not come in time.')
@@ -102,6 +108,13 @@ function onClientError(error: Error & { code?: string }, socket: Socket): void {
         ? new GatewayError('headers_too_large', 'The request’s headers are too large.')
         : new GatewayError('invalid_request', 'This is not a valid HTTP request.');
   const { status, body, headers } = toOpenAiError(failure);
-  const lines = Object.entries({ ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), connection: 'close' });
-  socket.end(`HTTP/1.1 ${status} Error\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+  const all = {
+    'x-request-id': makeRequestId(),
+    ...headers,
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('')}\r\n${body}`);
 }

@@ -77,37 +77,34 @@ async function consumeUntilFailure(deps: ConsumeDeps, stopping: AbortSignal, onS
   const intake = new Intake(consumer, clock);
   const stop = (): void => intake.stop();
   stopping.addEventListener('abort', stop);
-  if (stopping.aborted) intake.stop();
+  if (stopping.aborted) stop();
+  let inHand: Batch | undefined;
   try {
-    for (let batch = await intake.take(); batch !== undefined; batch = await intake.take()) {
-      await settle(deps, batch);
+    while ((inHand = await intake.take()) !== undefined) {
+      await settle(deps, inHand);
       onSuccess();
     }
   } catch (failure) {
-    intake.stop();
-    await giveBackRest(intake);
+    // Given back when the pulling has ended, or the server would hand them to us again.
+    const received = [inHand, ...(await takeRest(intake))];
+    for (const batch of received) giveBack(batch?.messages ?? []);
     throw failure;
   } finally {
     stopping.removeEventListener('abort', stop);
   }
 }
 
-/** Records a batch and acknowledges it. @throws when it could not be recorded; it is given back then */
+/** Records a batch and acknowledges it. @throws when it could not be recorded */
 async function settle({ db, clock, log, metrics, onCommitted }: ConsumeDeps, batch: Batch): Promise<void> {
   const beganAt = clock.now();
-  try {
-    const { recorded, duplicate, poisoned } = await recordEvents(db, batch.events);
-    const aside = batch.poisoned.concat(poisoned);
-    await putAside(db, aside);
-    metrics.recorded.inc(recorded);
-    metrics.duplicate.inc(duplicate);
-    metrics.poisoned.inc(aside.length);
-    for (const { reason, event } of aside.slice(0, LOG_EACH)) {
-      log.error({ reason, characters: event.length }, 'usage event put aside');
-    }
-  } catch (failure) {
-    giveBack(batch.messages);
-    throw failure;
+  const { recorded, duplicate, poisoned } = await recordEvents(db, batch.events);
+  const aside = batch.poisoned.concat(poisoned);
+  await putAside(db, aside);
+  metrics.recorded.inc(recorded);
+  metrics.duplicate.inc(duplicate);
+  metrics.poisoned.inc(aside.length);
+  for (const { reason, event } of aside.slice(0, LOG_EACH)) {
+    log.error({ reason, characters: event.length }, 'usage event put aside');
   }
   await onCommitted?.();
   // Fire and forget: a lost acknowledgement means a redelivery, which changes nothing.
@@ -115,12 +112,15 @@ async function settle({ db, clock, log, metrics, onCommitted }: ConsumeDeps, bat
   metrics.batchSeconds.observe((clock.now() - beganAt) / 1_000);
 }
 
-async function giveBackRest(intake: Intake): Promise<void> {
+async function takeRest(intake: Intake): Promise<Batch[]> {
+  intake.stop();
+  const rest: Batch[] = [];
   try {
-    for (let batch = await intake.take(); batch !== undefined; batch = await intake.take()) giveBack(batch.messages);
+    for (let batch = await intake.take(); batch !== undefined; batch = await intake.take()) rest.push(batch);
   } catch {
-    // The failure of the pulling; everything received before it was given back.
+    // The failure of the pulling: everything received before it was taken.
   }
+  return rest;
 }
 
 /** For any ledger, at once. */

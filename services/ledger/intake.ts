@@ -13,8 +13,11 @@ const WINDOW_MS = 50;
  * but the client then waits for the end of a pull that the server has served in full.
  */
 const PULL_MESSAGES = 32;
-/** A pull that brought less ends after this, and the next one begins. Also the longest that a lost one is waited for. */
-const PULL_EXPIRES_MS = 5_000;
+/**
+ * A pull that brought less ends after this, and the next one begins. It is also how long `stop` may take: a pull given up
+ * before its end loses the messages that are on their way, until `ack_wait`. The client allows no less.
+ */
+const PULL_EXPIRES_MS = 1_000;
 /** A pull that ends sooner than this with nothing was refused. */
 const REFUSED_WITHIN_MS = 500;
 
@@ -35,6 +38,8 @@ export class Intake {
   #batch: Batch = { messages: [], events: [], poisoned: [] };
   #batchBeganAt: Millis = 0;
   #pull: ConsumerMessages | undefined;
+  /** By this pull. */
+  #received = 0;
   #isStopped = false;
   #hasEnded = false;
   #failure: Error | undefined;
@@ -64,10 +69,10 @@ export class Intake {
     }
   }
 
-  /** Ends the pulling. What was received can still be taken. */
+  /** Pulls no more. What was received, and what this pull still brings, can still be taken. */
   stop(): void {
     this.#isStopped = true;
-    this.#pull?.stop();
+    if (this.#received === 0) this.#pull?.stop();
     this.#makeRoom();
   }
 
@@ -97,14 +102,14 @@ export class Intake {
     const pull = await this.#consumer.fetch({ max_messages: PULL_MESSAGES, expires: PULL_EXPIRES_MS });
     this.#pull = pull;
     if (this.#isStopped) pull.stop();
-    let received = 0;
+    this.#received = 0;
     for await (const message of pull) {
-      received++;
+      this.#received++;
       this.#add(message);
       if (this.#isFull && !this.#isStopped) await new Promise<void>((resolve) => (this.#makeRoom = resolve));
     }
     const tookMs = this.#clock.now() - beganAt;
-    if (received === 0 && tookMs < REFUSED_WITHIN_MS && !this.#isStopped)
+    if (this.#received === 0 && tookMs < REFUSED_WITHIN_MS && !this.#isStopped)
       throw new Error('the pull ended with nothing');
   }
 

@@ -1,4 +1,4 @@
-import type { Consumer, ConsumerConfig, JetStreamManager, StreamConfig, StreamInfo } from 'nats';
+import type { Consumer, ConsumerConfig, JetStreamManager, StreamConfig } from 'nats';
 import type { Bus } from '../../shared/bus.ts';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '../../shared/bus.ts';
 import { USAGE_CONSUMER, USAGE_STREAM, USAGE_SUBJECTS } from '../../shared/subjects.ts';
@@ -52,7 +52,7 @@ async function ensureStream(
     duplicate_window: DUPLICATE_WINDOW_MS * NANOS_PER_MS,
     ...(replicas !== undefined && { num_replicas: replicas }),
   } satisfies Partial<StreamConfig>;
-  const found = await findStream(manager);
+  const found = await unlessNotFound(manager.streams.info(USAGE_STREAM));
   if (found !== undefined && differences(wanted, found.config).length === 0) return;
   const made = await (found === undefined ? manager.streams.add(wanted) : manager.streams.update(USAGE_STREAM, wanted));
   refuseDifferences(`stream ${USAGE_STREAM}`, wanted, made.config);
@@ -71,16 +71,19 @@ async function ensureConsumer(
     // What can never be recorded is put aside by us, not dropped by the server.
     max_deliver: -1,
   } satisfies Partial<ConsumerConfig>;
-  // Creates, or updates what may be updated.
-  const made = await manager.consumers.add(USAGE_STREAM, wanted);
+  const found = await unlessNotFound(manager.consumers.info(USAGE_STREAM, USAGE_CONSUMER));
+  if (found !== undefined && differences(wanted, found.config).length === 0) return;
+  const made = await (found === undefined
+    ? manager.consumers.add(USAGE_STREAM, wanted)
+    : manager.consumers.update(USAGE_STREAM, USAGE_CONSUMER, wanted));
   refuseDifferences(`consumer ${USAGE_CONSUMER}`, wanted, made.config);
 }
 
-async function findStream(manager: JetStreamManager): Promise<StreamInfo | undefined> {
+async function unlessNotFound<T>(info: Promise<T>): Promise<T | undefined> {
   try {
-    return await manager.streams.info(USAGE_STREAM);
+    return await info;
   } catch (failure) {
-    if (failure instanceof Error && failure.message.includes('stream not found')) return undefined;
+    if (failure instanceof Error && /(stream|consumer) not found/.test(failure.message)) return undefined;
     throw failure;
   }
 }

@@ -74,6 +74,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
     bus.onFrames(routerSubject(id), (type, stream, _sequence, payload, reply) => {
       switch (type) {
         case FrameType.ask:
+          if (reply === '') throw new PoisonedMessage('a question of nobody: it names no reply');
           return decider.ask(payload, stream, reply);
         case FrameType.abandon:
           return decider.abandon(stream, reply);

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError, isErrorCode } from '../../shared/errors.ts';
 import type { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
-import { FrameType, PoisonedMessage, splitHead } from '../../shared/messages/frame.ts';
+import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
 import { SlotsReturned } from '../../shared/messages/slots.ts';
 import { TaskHead, UnusedSlot } from '../../shared/messages/task.ts';
 import { ingressOfInbox } from '../../shared/subjects.ts';
@@ -57,6 +57,7 @@ export class Intake {
   /** @throws PoisonedMessage */
   onFrame(type: number, stream: number, sequence: number, payload: Buffer, reply: string): void {
     if (type === FrameType.returned) return this.#onReturned(payload);
+    if (reply === '') throw new PoisonedMessage('a frame of nobody: it names no reply');
     const ingress = this.#ingress(reply);
     switch (type) {
       case FrameType.open:
@@ -64,7 +65,7 @@ export class Intake {
       case FrameType.chunk:
         return this.#onChunk(ingress, stream, sequence, payload);
       case FrameType.credit:
-        return ingress.attempts.get(stream)?.grant(payload.readUInt32BE(0));
+        return ingress.attempts.get(stream)?.grant(readNumber(payload));
       case FrameType.cancel:
         return this.#onCancel(ingress, stream, payload.toString('latin1'));
       case FrameType.unused: {
@@ -86,7 +87,11 @@ export class Intake {
       this.#cancelAll(ingress, 'client_closed_request');
       this.#ingresses.delete(inbox);
     }
-    for (const { head } of this.#assembly.dropSilent(now, PART_SILENT_MS)) this.#deps.pools.get(head.pool)?.release();
+    for (const { key, head } of this.#assembly.dropSilent(now, PART_SILENT_MS)) {
+      this.#deps.pools.get(head.pool)?.release();
+      const { inbox, stream } = ofPartKey(key);
+      new FrameSender(this.#deps.bus, inbox, stream, 0).failed(partsLost());
+    }
   }
 
   /** Ends every attempt: nobody can be told of its answer any more, or the process must end. */
@@ -118,7 +123,7 @@ export class Intake {
     if (assembled.kind === 'more') return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
     if (assembled.kind === 'broken') {
       if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
-      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(new GatewayError('worker_lost', 'Parts of the request were lost on their way.'));
+      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(partsLost());
       return;
     }
     const pool = this.#deps.pools.get(assembled.task.head.pool);
@@ -174,6 +179,15 @@ export class Intake {
   }
 }
 
+function partsLost(): GatewayError {
+  return new GatewayError('worker_lost', 'Parts of the request were lost on their way.');
+}
+
 function partKey(ingress: Ingress, stream: number): string {
   return `${ingress.inbox} ${stream}`;
+}
+
+function ofPartKey(key: string): { inbox: string; stream: number } {
+  const space = key.indexOf(' ');
+  return { inbox: key.slice(0, space), stream: Number(key.slice(space + 1)) };
 }

@@ -7,7 +7,12 @@ import type { Endpoint } from '../messages/envelope.ts';
 import type { ByteRange } from '../messages/task.ts';
 
 /** What the gateway must understand of a request; everything else is the provider's to judge, and passes as it came. */
-const model = z.string().min(1).max(512);
+const model = z
+  .string()
+  .min(1)
+  .max(512)
+  // A name goes into headers and into the ledger's text: neither holds control characters or halves of characters.
+  .refine((name) => name.isWellFormed() && !/\p{Cc}/u.test(name), 'must not contain control characters');
 
 const ChatRequest = z.object({
   model,

@@ -87,6 +87,15 @@ export function readParcel(parcel: Uint8Array, onFrame: FrameHandler): void {
   }
 }
 
+/**
+ * The u32 with which a payload begins.
+ * @throws PoisonedMessage when it is shorter than that
+ */
+export function readNumber(payload: Buffer): number {
+  if (payload.length < 4) throw new PoisonedMessage('number cut');
+  return payload.readUInt32BE(0);
+}
+
 const NEWLINE = 0x0a;
 
 /**

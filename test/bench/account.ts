@@ -28,7 +28,8 @@ export async function settle(of: string, side: Side, provider: BenchProvider): P
     const caughtUpMs = performance.now() - startedAt;
     if (ledger.requests >= served.requests || caughtUpMs > CAUGHT_UP_WITHIN_MS) {
       const unaccountedTokens =
-        Math.abs(served.promptTokens - ledger.promptTokens) + Math.abs(served.completionTokens - ledger.completionTokens);
+        Math.abs(served.promptTokens - ledger.promptTokens) +
+        Math.abs(served.completionTokens - ledger.completionTokens);
       return {
         of,
         provider: served,

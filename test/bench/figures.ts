@@ -67,22 +67,37 @@ export class Figures {
 }
 
 export const requestsPerSecond: Read = ({ load }) => load.rps;
-export const latency = (quantile: 'p50' | 'p99'): Read => ({ load }) => load.lat_ms?.[quantile];
-export const timeToFirst = (quantile: 'p50' | 'p99'): Read => ({ load }) => load.stream?.ttft_ms?.[quantile];
-export const gap = (quantile: 'p50' | 'p99'): Read => ({ load }) => load.stream?.gap_ms?.[quantile];
+export const latency =
+  (quantile: 'p50' | 'p99'): Read =>
+  ({ load }) =>
+    load.lat_ms?.[quantile];
+export const timeToFirst =
+  (quantile: 'p50' | 'p99'): Read =>
+  ({ load }) =>
+    load.stream?.ttft_ms?.[quantile];
+export const gap =
+  (quantile: 'p50' | 'p99'): Read =>
+  ({ load }) =>
+    load.stream?.gap_ms?.[quantile];
 export const tokensPerSecond: Read = ({ load }) => load.stream?.tokens_per_s;
 export const complete: Read = ({ load }) => load.stream?.complete;
 export const sent: Read = ({ load }) => load.sent;
 export const otherCores: Read = (measured) => measured.otherCores;
-export const cpu = (...parts: readonly Part[]): Read => ({ cpuUs }) => {
-  const known = parts.flatMap((part) => cpuUs[part] ?? []);
-  return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
-};
-export const kibPerStream = (part: Part): Read => ({ memory, load }) => {
-  const use = memory[part];
-  return use === undefined ? undefined : (use.peakBytes - use.beforeBytes) / 1_024 / load.sent;
-};
-export const memoryMiB = (part: Part, of: 'beforeBytes' | 'peakBytes'): Read => ({ memory }) => {
-  const bytes = memory[part]?.[of];
-  return bytes === undefined ? undefined : bytes / 2 ** 20;
-};
+export const cpu =
+  (...parts: readonly Part[]): Read =>
+  ({ cpuUs }) => {
+    const known = parts.flatMap((part) => cpuUs[part] ?? []);
+    return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
+  };
+export const kibPerStream =
+  (part: Part): Read =>
+  ({ memory, load }) => {
+    const use = memory[part];
+    return use === undefined ? undefined : (use.peakBytes - use.beforeBytes) / 1_024 / load.sent;
+  };
+export const memoryMiB =
+  (part: Part, of: 'beforeBytes' | 'peakBytes'): Read =>
+  ({ memory }) => {
+    const bytes = memory[part]?.[of];
+    return bytes === undefined ? undefined : bytes / 2 ** 20;
+  };

@@ -147,7 +147,12 @@ async function startServices(folder: string, providerKey: string, options: Gatew
 async function writeConfig(folder: string, port: number, apiKey: string, provider: BenchProvider): Promise<string> {
   const file = join(folder, 'sluice.yaml');
   const price = { input: '0.15 USD', output: '0.60 USD' };
-  const mock = { base_url: `${provider.url}/v1`, api_key: apiKey, concurrency: 2_048, models: { 'gpt-4o-mini': { price } } };
+  const mock = {
+    base_url: `${provider.url}/v1`,
+    api_key: apiKey,
+    concurrency: 2_048,
+    models: { 'gpt-4o-mini': { price } },
+  };
   const config = {
     server: { host: '127.0.0.1', port },
     data_dir: join(folder, 'data'),
@@ -162,7 +167,9 @@ async function writeConfig(folder: string, port: number, apiKey: string, provide
 /** Nothing of this shell's that configures a gateway or names providers. */
 function environment({ natsBinary }: GatewayOptions): NodeJS.ProcessEnv {
   const kept = ['PATH', 'HOME', 'TMPDIR', 'SLUICE_CACHE_DIR', 'XDG_CACHE_HOME', 'NATS_SERVER_BIN'];
-  const env = Object.fromEntries(kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
+  const env = Object.fromEntries(
+    kept.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
   return natsBinary === undefined ? env : { ...env, NATS_SERVER_BIN: natsBinary };
 }
 

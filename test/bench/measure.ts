@@ -53,7 +53,12 @@ export async function warmUp({ side, provider }: Omit<MeasureOptions, 'round'>):
 }
 
 export async function measure(
-  { name, provider: script, load, bodyBytes }: Pick<Scenario, 'provider' | 'load' | 'bodyBytes'> & { readonly name: Measurement['scenario'] },
+  {
+    name,
+    provider: script,
+    load,
+    bodyBytes,
+  }: Pick<Scenario, 'provider' | 'load' | 'bodyBytes'> & { readonly name: Measurement['scenario'] },
   { side, provider, round }: MeasureOptions,
 ): Promise<Measurement> {
   await provider.configure(script);
@@ -84,7 +89,11 @@ export async function measure(
   };
 }
 
-function target({ url, key, model }: Side, bytes: Scenario['bodyBytes'], isStream: boolean): Pick<LoadOptions, 'url' | 'headers' | 'body' | 'samples'> {
+function target(
+  { url, key, model }: Side,
+  bytes: Scenario['bodyBytes'],
+  isStream: boolean,
+): Pick<LoadOptions, 'url' | 'headers' | 'body' | 'samples'> {
   return {
     url,
     headers: [`authorization: Bearer ${key}`, 'content-type: application/json'],
@@ -153,7 +162,10 @@ class MemoryWatch {
 
   uses(): Partial<Record<Part, MemoryUse>> {
     return Object.fromEntries(
-      [...this.#before].map(([part, beforeBytes]) => [part, { beforeBytes, peakBytes: this.#peak.get(part) ?? beforeBytes }]),
+      [...this.#before].map(([part, beforeBytes]) => [
+        part,
+        { beforeBytes, peakBytes: this.#peak.get(part) ?? beforeBytes },
+      ]),
     );
   }
 
@@ -162,7 +174,11 @@ class MemoryWatch {
     const read = new Map<Part, number>();
     for (const [part, pids] of this.#parts) {
       const sizes = pids.flatMap((pid) => residentBytes(pid) ?? []);
-      if (sizes.length > 0) read.set(part, sizes.reduce((sum, bytes) => sum + bytes, 0));
+      if (sizes.length > 0)
+        read.set(
+          part,
+          sizes.reduce((sum, bytes) => sum + bytes, 0),
+        );
     }
     return read;
   }

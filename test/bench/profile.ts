@@ -64,6 +64,9 @@ function packageOf(url: string, functionName: string): string {
 
 function placeOf(url: string, line: number): string {
   if (url === '') return '';
-  const short = url.replace(/^file:\/\//, '').replace(/^.*\/node_modules\//, '').replace(/^.*?\/((?:services|shared|infra)\/)/, '$1');
+  const short = url
+    .replace(/^file:\/\//, '')
+    .replace(/^.*\/node_modules\//, '')
+    .replace(/^.*?\/((?:services|shared|infra)\/)/, '$1');
   return `${short}:${line + 1}`;
 }

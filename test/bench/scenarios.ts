@@ -4,7 +4,8 @@ import type { LoadOptions } from './loadgen.ts';
 export const GROUPS = ['plain', 'open', 'streams', 'memory'] as const;
 export type Group = (typeof GROUPS)[number];
 
-export type ScenarioName = 'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000';
+export type ScenarioName =
+  'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000';
 
 export interface Scenario {
   readonly name: ScenarioName;
@@ -44,7 +45,14 @@ export function scenarios(isQuick: boolean): Scenario[] {
   return [
     { ...plain, name: 'plain-1k', title: '1 KB', provider: 'n=64', load: closed, bodyBytes: 1_000 },
     { ...plain, name: 'plain-8k', title: '8 KB', provider: 'n=64', load: closed, bodyBytes: 8_000 },
-    { ...plain, name: 'plain-60ms', title: '1 KB, provider takes 60 ms', provider: 'n=64&ttft=60', load: closed, bodyBytes: 1_000 },
+    {
+      ...plain,
+      name: 'plain-60ms',
+      title: '1 KB, provider takes 60 ms',
+      provider: 'n=64&ttft=60',
+      load: closed,
+      bodyBytes: 1_000,
+    },
     open(100),
     open(500),
     {
@@ -70,7 +78,15 @@ export function scenarios(isQuick: boolean): Scenario[] {
       group: 'streams',
       title: '1,000 streams of 50 tokens, one each 100 ms',
       provider: 'n=50&itl=100&ts=1',
-      load: { connections: 1_000, requests: 1_000, stream: true, expect: 50, rampMs: 1_000, timeoutMs: 60_000, needDone: true },
+      load: {
+        connections: 1_000,
+        requests: 1_000,
+        stream: true,
+        expect: 50,
+        rampMs: 1_000,
+        timeoutMs: 60_000,
+        needDone: true,
+      },
       bodyBytes: 1_000,
       isFresh: true,
     },

@@ -1,6 +1,17 @@
 /** What the project has set itself. */
 import type { Account } from './account.ts';
-import { Figures, complete, cpu, figure, gap, kibPerStream, latency, requestsPerSecond, sent, timeToFirst } from './figures.ts';
+import {
+  Figures,
+  complete,
+  cpu,
+  figure,
+  gap,
+  kibPerStream,
+  latency,
+  requestsPerSecond,
+  sent,
+  timeToFirst,
+} from './figures.ts';
 import type { Figure } from './figures.ts';
 import type { Measurement } from './measure.ts';
 import type { MemoryResult } from './memory.ts';
@@ -25,23 +36,45 @@ export function checkTargets({ measurements, memory, accounts }: Results): Targe
   const figures = new Figures(measurements);
   const targets: Target[] = [];
   const atLeast = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
-    if (found !== undefined) targets.push({ what, unit, wanted: { atLeast: bound }, figure: found, isMet: found.median >= bound });
+    if (found !== undefined)
+      targets.push({ what, unit, wanted: { atLeast: bound }, figure: found, isMet: found.median >= bound });
   };
   const atMost = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
-    if (found !== undefined) targets.push({ what, unit, wanted: { atMost: bound }, figure: found, isMet: found.median <= bound });
+    if (found !== undefined)
+      targets.push({ what, unit, wanted: { atMost: bound }, figure: found, isMet: found.median <= bound });
   };
   const incomplete = (scenario: 'streams-200' | 'streams-1000'): Figure | undefined =>
     figures.of(scenario, 'sluice', (measured) => (sent(measured) ?? NaN) - (complete(measured) ?? NaN));
 
   atLeast('plain, 1 KB, 64 connections', 'requests/s', 10_000, figures.of('plain-1k', 'sluice', requestsPerSecond));
-  atLeast('plain, 1 KB, share of the yardstick', '×', 0.45, figures.ofYardstick('plain-1k', 'sluice', requestsPerSecond));
-  atLeast('plain, 8 KB, share of the yardstick', '×', 0.35, figures.ofYardstick('plain-8k', 'sluice', requestsPerSecond));
+  atLeast(
+    'plain, 1 KB, share of the yardstick',
+    '×',
+    0.45,
+    figures.ofYardstick('plain-1k', 'sluice', requestsPerSecond),
+  );
+  atLeast(
+    'plain, 8 KB, share of the yardstick',
+    '×',
+    0.35,
+    figures.ofYardstick('plain-8k', 'sluice', requestsPerSecond),
+  );
   atMost('500 requests/s, added p50', 'ms', 0.6, figures.added('open-500', 'sluice', latency('p50')));
   atMost('500 requests/s, added p99', 'ms', 4, figures.added('open-500', 'sluice', latency('p99')));
   atMost('200 streams, not complete', 'streams', 0, incomplete('streams-200'));
   atMost('200 streams, p99 gap between tokens', 'ms', 20, figures.of('streams-200', 'sluice', gap('p99')));
-  atMost('200 streams, added time to first token, p50', 'ms', 1, figures.added('streams-200', 'sluice', timeToFirst('p50')));
-  atMost('200 streams, added time to first token, p99', 'ms', 20, figures.added('streams-200', 'sluice', timeToFirst('p99')));
+  atMost(
+    '200 streams, added time to first token, p50',
+    'ms',
+    1,
+    figures.added('streams-200', 'sluice', timeToFirst('p50')),
+  );
+  atMost(
+    '200 streams, added time to first token, p99',
+    'ms',
+    20,
+    figures.added('streams-200', 'sluice', timeToFirst('p99')),
+  );
   atMost(
     '200 streams, CPU per token of gateway and broker, of the yardstick’s',
     '×',
@@ -49,7 +82,12 @@ export function checkTargets({ measurements, memory, accounts }: Results): Targe
     figures.ofYardstick('streams-200', 'sluice', cpu('gateway', 'nats')),
   );
   atMost('1,000 streams, not complete', 'streams', 0, incomplete('streams-1000'));
-  atMost('1,000 streams, memory of the gateway for each', 'KiB', 40, figures.of('streams-1000', 'sluice', kibPerStream('gateway')));
+  atMost(
+    '1,000 streams, memory of the gateway for each',
+    'KiB',
+    40,
+    figures.of('streams-1000', 'sluice', kibPerStream('gateway')),
+  );
   if (memory !== undefined) {
     const { first, last } = memory;
     const what = `heap after ${last.requests.toLocaleString('en')} requests, of that after ${first.requests.toLocaleString('en')}`;
@@ -81,7 +119,8 @@ export function findProblems({ measurements, memory, accounts }: Results): strin
     const errors = Object.entries(load.errors).map(([kind, times]) => `${times} × ${kind}`);
     const example = load.examples?.[0];
     const where = `${scenario}, ${side}, round ${round}`;
-    if (errors.length > 0) problems.push(`${where}: ${errors.join(', ')}${example === undefined ? '' : ` (${example})`}`);
+    if (errors.length > 0)
+      problems.push(`${where}: ${errors.join(', ')}${example === undefined ? '' : ` (${example})`}`);
     if (left > 0) problems.push(`${where}: ${left} requests still under way after the load`);
   }
   if (memory !== undefined) {
@@ -90,7 +129,8 @@ export function findProblems({ measurements, memory, accounts }: Results): strin
     if (memory.left > 0) problems.push(`memory: ${memory.left} requests still under way after the load`);
   }
   for (const { of, provider, ledger, unaccounted, unaccountedTokens } of accounts) {
-    if (unaccounted > 0) problems.push(`${of}: the provider served ${provider.requests} requests, the ledger has ${ledger.requests}`);
+    if (unaccounted > 0)
+      problems.push(`${of}: the provider served ${provider.requests} requests, the ledger has ${ledger.requests}`);
     else if (unaccountedTokens > 0) problems.push(`${of}: ledger and provider differ by ${unaccountedTokens} tokens`);
   }
   return problems;

@@ -240,7 +240,7 @@ describe('an embeddings request is refused before anybody is asked', () => {
 
 describe('what is odd but JSON passes as it came', () => {
   test.each([
-    { what: 'content nested 200,000 levels deep', field: `"metadata":${nested}` },
+    { what: 'content nested 200 levels deep', field: `"metadata":${'['.repeat(200)}${']'.repeat(200)}` },
     { what: 'numbers beyond every double', field: '"seed":123456789012345678901234567890,"x":1e999,"y":-0.0' },
     { what: 'a model in a place of its own', field: '"metadata":{"model":"other","m":["model"]}' },
     { what: 'unknown fields twice', field: '"x":1,"x":2' },
@@ -250,6 +250,16 @@ describe('what is odd but JSON passes as it came', () => {
     const body = `{"model":"gpt-mock",${messages},${field}}`;
     const response = await gateway.post('/v1/chat/completions', body);
     expect(await response.text()).toContain('"choices"');
+    expect(provider.requests().at(-1)?.body.toString()).toBe(body);
+  });
+
+  test('content nested 200,000 levels deep reaches the provider, which says what it thinks of it', async () => {
+    const body = `{"model":"gpt-mock",${messages},"metadata":${nested}}`;
+    const response = await gateway.post('/v1/chat/completions', body);
+    expect({ status: response.status, text: await response.text() }).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('could not parse the JSON body') as string,
+    });
     expect(provider.requests().at(-1)?.body.toString()).toBe(body);
   });
 

@@ -20,7 +20,6 @@ beforeAll(async () => {
       'throttling-in-stream': 'seq=role-then-err&etype=rate_limit_error&ecode=rate_limit_exceeded&emsg=Slow+down.',
       numbered: 'seq=400&ecode=20012',
       broke: 'seq=429&ecode=insufficient_quota&etype=insufficient_quota&ra=-',
-      unwell: 'seq=500&emsg=Our+database+db-7.internal+is+down',
     },
     routes: Object.fromEntries(
       [...REJECTED.map(({ name }) => name), 'denying', 'denying-in-stream', 'rejecting-in-stream', 'throttling-in-stream'].map((name) => [`${name}-or-good`, { targets: [`${name}/m`, 'good/m'] }]),

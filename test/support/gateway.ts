@@ -37,6 +37,8 @@ export interface LedgerRow {
   readonly upstream_status: number | null;
   readonly key_name: string;
   readonly model: string;
+  readonly worker: string;
+  readonly traceparent: string | null;
 }
 
 /** All four services in this process around servers of their own: the real thing, but for the provider. */

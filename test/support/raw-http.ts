@@ -39,7 +39,7 @@ export class RawConnection {
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk]);
       this.#wake?.();
     });

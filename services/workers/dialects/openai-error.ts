@@ -22,9 +22,7 @@ export function readOpenAiError(status: number, headers: Headers, body: Buffer, 
   const said = parseErrorBody(body);
   const code = codeOfStatus(status);
   const upstream = { status, code: said.code, type: said.type };
-  if (code === 'upstream_unauthorized') {
-    return new GatewayError(code, 'The provider refused the gateway’s credential.', { upstream: { status } });
-  }
+  if (code === 'upstream_unauthorized') return unauthorized(status);
   const message = said.message ?? `The provider answered with status ${status}.`;
   return new GatewayError(code, message, { param: said.param, upstream, retryAfterMs: retryAfterMs(headers, nowEpochMs) });
 }
@@ -32,14 +30,26 @@ export function readOpenAiError(status: number, headers: Headers, body: Buffer, 
 /** An `error` object inside of a stream: there is no status, so its type and code must tell. */
 export function readOpenAiStreamError(error: unknown): GatewayError {
   const said = fieldsOf(error);
-  const isThrottled = said.code === 'rate_limit_exceeded' || said.type === 'rate_limit_error' || said.code === '429';
-  const isCallers = said.type === 'invalid_request_error';
-  const code = isThrottled ? 'upstream_throttled' : isCallers ? 'upstream_rejected' : 'upstream_failed';
-  const status = isThrottled ? 429 : isCallers ? 400 : 500;
+  const status = statusOfStreamError(said);
+  const code = codeOfStatus(status);
+  if (code === 'upstream_unauthorized') return unauthorized(status);
   return new GatewayError(code, said.message ?? 'The provider reported an error in the stream.', {
     param: said.param,
     upstream: { status, code: said.code, type: said.type },
   });
+}
+
+/** Credentials and rates before the type: `invalid_api_key` is an `invalid_request_error` by OpenAI's lights. */
+function statusOfStreamError({ code, type }: OpenAiError): number {
+  if (code === 'invalid_api_key' || code === '401' || type === 'authentication_error') return 401;
+  if (code === '403' || type === 'permission_error') return 403;
+  if (code === 'rate_limit_exceeded' || code === '429' || type === 'rate_limit_error') return 429;
+  return type === 'invalid_request_error' ? 400 : 500;
+}
+
+/** The provider's own text may quote the credential: none of it is kept. */
+function unauthorized(status: number): GatewayError {
+  return new GatewayError('upstream_unauthorized', 'The provider refused the gateway’s credential.', { upstream: { status } });
 }
 
 function codeOfStatus(status: number): ErrorCode {

@@ -1,9 +1,9 @@
 import { GatewayError } from '../../../shared/errors.ts';
-import { locateTopLevel } from '../../../shared/json-locate.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { ByteRange } from '../../../shared/messages/task.ts';
 import { EventTooLarge, SseReader } from '../core/parse-sse.ts';
 import type { StreamReader } from './dialect.ts';
+import { locateField } from './locate-field.ts';
 import { isRecord, readOpenAiStreamError } from './openai-error.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
@@ -82,35 +82,39 @@ export class OpenAiStream implements StreamReader {
     if (chunk['error'] !== undefined && chunk['error'] !== null) throw readOpenAiStreamError(parseEvent(data, 'utf8')['error']);
     const choices = chunk['choices'];
     if (!Array.isArray(choices)) throw malformed('an event without choices');
-    for (const choice of choices as unknown[]) this.#readChoice(choice);
+    let hasContent = false;
+    for (const choice of choices as unknown[]) if (this.#readChoice(choice)) hasContent = true;
     const usage = readOpenAiUsage(chunk['usage']);
     if (usage !== undefined) this.usage = usage;
     if (usage !== undefined && choices.length === 0 && !this.#includeUsage) return;
     const isUsageToHide = chunk['usage'] === null && !this.#includeUsage;
     this.#emitEdited(raw, data, chunk['model'], isUsageToHide);
+    // Only now: an event that turns out to be malformed has brought nothing.
+    if (hasContent) this.hasContent = true;
   }
 
-  #readChoice(choice: unknown): void {
+  /** Whether it brings something that the client was waiting for. */
+  #readChoice(choice: unknown): boolean {
     if (!isRecord(choice)) throw malformed('a choice that is no object');
     const index = typeof choice['index'] === 'number' ? choice['index'] : 0;
     this.#seen.add(index);
-    if (typeof choice['finish_reason'] === 'string') {
+    const isFinish = typeof choice['finish_reason'] === 'string';
+    if (isFinish) {
       this.#finished.add(index);
-      this.finish ??= choice['finish_reason'];
-      this.hasContent = true;
+      this.finish ??= choice['finish_reason'] as string;
     }
     const bytes = contentBytes(choice['delta']);
-    if (bytes === 0) return;
-    this.hasContent = true;
-    this.outputTokensSoFar += bytes <= ONE_TOKEN_BYTES ? 1 : Math.ceil(bytes / BYTES_PER_TOKEN);
+    if (bytes > 0) this.outputTokensSoFar += bytes <= ONE_TOKEN_BYTES ? 1 : Math.ceil(bytes / BYTES_PER_TOKEN);
+    return isFinish || bytes > 0;
   }
 
-  #emitEdited(raw: Buffer, data: Buffer, model: unknown, isUsageToHide: boolean): void {
+  #emitEdited(raw: Buffer, joined: Buffer, model: unknown, isUsageToHide: boolean): void {
+    const before = joined.byteOffset - raw.byteOffset;
+    const isView = joined.buffer === raw.buffer && before >= 0 && before + joined.length <= raw.length;
+    // Data of several lines was joined elsewhere; it is written anew as one line.
+    const data = isView ? joined : withoutLineFeeds(joined);
     const modelAt = typeof model === 'string' ? this.#locateModel(data) : undefined;
     if (modelAt === undefined && !isUsageToHide) return this.#emit(raw);
-    const before = data.byteOffset - raw.byteOffset;
-    // Data of several lines was joined elsewhere; it is written anew as one line.
-    const isView = data.buffer === raw.buffer && before >= 0 && before + data.length <= raw.length;
     const cuts: Array<{ at: ByteRange; bytes: Buffer | undefined }> = [];
     if (modelAt !== undefined) cuts.push({ at: modelAt, bytes: this.#model });
     if (isUsageToHide) cuts.push({ at: nullUsage(data), bytes: undefined });
@@ -131,7 +135,7 @@ export class OpenAiStream implements StreamReader {
     const known = this.#upstreamModel;
     let at = this.#modelAt;
     if (known === undefined || data.compare(known, 0, known.length, at, at + known.length) !== 0 || data[at - 1] !== COLON) {
-      const range = locateTopLevel(data, ['model']).get('model');
+      const range = locateField(data, 'model');
       if (range === undefined) return undefined;
       at = range[0];
       this.#modelAt = at;
@@ -165,6 +169,14 @@ function malformed(what: string, cause?: unknown): GatewayError {
   return new GatewayError('upstream_malformed', `The provider sent ${what}.`, cause === undefined ? {} : { cause: new Error('not JSON') });
 }
 
+/** Between the tokens of JSON a space says the same as a line's end, and inside of a string there is none. */
+function withoutLineFeeds(json: Buffer): Buffer {
+  const line = Buffer.from(json);
+  for (let at = line.indexOf(LF); at >= 0; at = line.indexOf(LF, at + 1)) line[at] = SPACE;
+  return line;
+}
+const LF = 0x0a;
+
 /** Bytes of what a delta brings. Everything but the role counts: text, refusals, tool calls, reasoning, audio. */
 function contentBytes(delta: unknown): number {
   if (!isRecord(delta)) return 0;
@@ -186,7 +198,7 @@ const TOOL_OVERHEAD_BYTES = 42;
 
 /** `"usage":null` with the comma on one of its sides. The value is known to be there, at the top level. */
 function nullUsage(data: Buffer): ByteRange {
-  const value = locateTopLevel(data, ['usage']).get('usage') as ByteRange;
+  const value = locateField(data, 'usage') as ByteRange;
   let start = data.lastIndexOf('"', data.lastIndexOf('"', value[0]) - 1);
   while (start > 0 && (data[start - 1] as number) <= SPACE) start--;
   if (data[start - 1] === COMMA) return [start - 1, value[1]];

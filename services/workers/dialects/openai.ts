@@ -1,10 +1,10 @@
 import { GatewayError } from '../../../shared/errors.ts';
-import { locateTopLevel } from '../../../shared/json-locate.ts';
 import type { Endpoint } from '../../../shared/messages/envelope.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
 import { editBytes, textOf } from '../core/edit-bytes.ts';
 import type { Edit } from '../core/edit-bytes.ts';
 import type { Dialect, PlainAnswer, UpstreamRequest } from './dialect.ts';
+import { locateField } from './locate-field.ts';
 import { isRecord, readOpenAiError } from './openai-error.ts';
 import { OpenAiStream } from './openai-stream.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
@@ -58,7 +58,7 @@ function readAnswer(task: TaskHead, body: Buffer): PlainAnswer {
   const usage = readOpenAiUsage(answer['usage']);
   const finish = task.endpoint === 'chat' ? finishOf(items) : null;
   if (typeof answer['model'] !== 'string' || answer['model'] === task.model) return { body: [body], usage, finish };
-  const at = locateTopLevel(body, ['model']).get('model');
+  const at = locateField(body, 'model');
   if (at === undefined) return { body: [body], usage, finish };
   return { body: editBytes([body], [{ at, bytes: Buffer.from(JSON.stringify(task.model)) }]), usage, finish };
 }

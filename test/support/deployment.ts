@@ -1,0 +1,134 @@
+import { withConnection } from '../../infra/servers/postgres-database.ts';
+import type { Role } from '../../shared/subjects.ts';
+import type { LedgerRow } from './gateway.ts';
+import { TEST_KEY, untilReady } from './gateway.ts';
+import { Processes } from './processes.ts';
+import type { SluiceProcess } from './processes.ts';
+import { until } from './settled.ts';
+
+
+/** A service of its own process, with the address that it listens on when it is an ingress. */
+export interface ServiceProcess extends SluiceProcess {
+  readonly role: Role;
+  /** As it stands in subjects and in the ledger's rows. */
+  readonly id: string;
+  /** '' but for an ingress. */
+  readonly url: string;
+}
+
+export interface DeploymentOptions {
+  /** What a user would write below `providers:` and so on; `auth` and `server` are filled in. */
+  readonly yaml: string;
+  readonly natsUrl: string;
+  readonly databaseUrl: string;
+  readonly redisUrl?: string;
+  /** Instances of each service; 2 unless said. */
+  readonly instances?: number;
+}
+
+const ROLES: readonly Role[] = ['ledger', 'router', 'worker', 'ingress'];
+
+/** The gateway scaled out: each instance of each service in a process of its own, all of one configuration. */
+export class Deployment {
+  readonly #processes: Processes;
+  readonly #env: Readonly<Record<string, string>>;
+  readonly #configFile: string;
+  readonly #services: ServiceProcess[] = [];
+
+  static async start({ yaml, natsUrl, databaseUrl, redisUrl, instances = 2 }: DeploymentOptions): Promise<Deployment> {
+    const processes = await Processes.make();
+    const configFile = await processes.config(
+      `auth: { keys: [{ name: test, key: ${TEST_KEY}, team: testers }] }\nserver: { port: 0 }\n${yaml}`,
+    );
+    const env = {
+      NATS_URL: natsUrl,
+      DATABASE_URL: databaseUrl,
+      ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
+    };
+    const deployment = new Deployment(processes, env, configFile);
+    try {
+      await Promise.all(ROLES.flatMap((role) => Array.from({ length: instances }, () => deployment.add(role))));
+      await deployment.untilWhole();
+      return deployment;
+    } catch (cause) {
+      await processes.killAll();
+      throw cause;
+    }
+  }
+
+  private constructor(processes: Processes, env: Readonly<Record<string, string>>, configFile: string) {
+    this.#processes = processes;
+    this.#env = env;
+    this.#configFile = configFile;
+  }
+
+  /** Starts one more; resolves when it says that it is ready. */
+  async add(role: Role): Promise<ServiceProcess> {
+    const child = await this.#processes.spawn(role, {
+      args: ['--config', this.#configFile],
+      env: this.#env,
+      cwd: this.#processes.folder,
+    });
+    const { id, url } = (await child.logged('ready')) as unknown as { id: string; url?: string };
+    const service: ServiceProcess = { ...child, role, id, url: url ?? '' };
+    this.#services.push(service);
+    void child.exited.then(() => this.#services.splice(this.#services.indexOf(service), 1));
+    return service;
+  }
+
+  /** Those that run now, the oldest first. */
+  all(role: Role): ServiceProcess[] {
+    return this.#services.filter((service) => service.role === role);
+  }
+
+  /** The oldest that runs. */
+  one(role: Role): ServiceProcess {
+    const [first] = this.all(role);
+    if (first === undefined) throw new Error(`no ${role} runs`);
+    return first;
+  }
+
+  urls(): string[] {
+    return this.all('ingress').map(({ url }) => url);
+  }
+
+  /** Waits until every ingress has heard of every router and ledger that runs, and is ready. */
+  async untilWhole(timeoutMs = 30_000): Promise<void> {
+    const routers = `${this.all('router').length} live`;
+    const ledgers = `${this.all('ledger').length} live`;
+    await Promise.all(
+      this.urls().map(async (url) => {
+        await untilReady(url, timeoutMs);
+        let said = '';
+        const knowsAll = async (): Promise<boolean> => {
+          said = await fetch(`${url}/health/ready`).then((response) => response.text());
+          const { checks } = JSON.parse(said) as { checks: Record<string, { detail: string }> };
+          return checks['router']?.detail === routers && checks['ledger']?.detail.startsWith(ledgers) === true;
+        };
+        await until(knowsAll, timeoutMs, () => said);
+      }),
+    );
+  }
+
+  /** What the services logged as warnings or worse: for the message of a test that failed. */
+  complaints(): string[] {
+    return this.#services.flatMap(({ role, lines }) =>
+      lines.filter((line) => /"level":[456]0/.test(line)).map((line) => `${role}: ${line.slice(0, 400)}`),
+    );
+  }
+
+  stop(): Promise<void> {
+    return this.#processes.killAll();
+  }
+}
+
+/** The ledger's rows of one model, as clients named it. */
+export function rowsOfModel(databaseUrl: string, model: string): Promise<LedgerRow[]> {
+  return withConnection(databaseUrl, async (client) => {
+    const { rows } = await client.query<LedgerRow & { [column: string]: unknown }>(
+      'select * from attempts where model = $1',
+      [model],
+    );
+    return rows;
+  });
+}
