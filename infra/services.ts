@@ -71,7 +71,7 @@ export async function runWorker(options: RunOptions): Promise<RunningService> {
         await workers.stop(drainLimitMs);
         await stopProviders();
       };
-      return { id: workers.id, stop };
+      return { id: workers.id, notReady: () => Promise.resolve(workers.notReady()), stop };
     } catch (cause) {
       await stopProviders();
       throw cause;

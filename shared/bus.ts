@@ -41,7 +41,14 @@ export interface Subscription {
 }
 
 /** A frame handler that also learns where the parcel came from: the subject to answer on ('' when none was given). */
-export type FrameListener = (type: number, stream: number, sequence: number, payload: Buffer, reply: string, subject: string) => void;
+export type FrameListener = (
+  type: number,
+  stream: number,
+  sequence: number,
+  payload: Buffer,
+  reply: string,
+  subject: string,
+) => void;
 
 /**
  * One connection to NATS: the only module that imports its client. Frames leave through the outbox, messages are typed
@@ -108,12 +115,28 @@ export class Bus {
   }
 
   /** Sends a frame with this turn's parcel to `subject`. See `Outbox.post`. */
-  post(subject: string, reply: string, type: number, stream: number, sequence: number, head: string, body?: Uint8Array): void {
+  post(
+    subject: string,
+    reply: string,
+    type: number,
+    stream: number,
+    sequence: number,
+    head: string,
+    body?: Uint8Array,
+  ): void {
     if (this.#isConnected) this.#outbox.post(subject, reply, type, stream, sequence, head, body);
   }
 
   /** As `post`, with a u32 before `body`. */
-  postNumber(subject: string, reply: string, type: number, stream: number, sequence: number, number: number, body?: Uint8Array): void {
+  postNumber(
+    subject: string,
+    reply: string,
+    type: number,
+    stream: number,
+    sequence: number,
+    number: number,
+    body?: Uint8Array,
+  ): void {
     if (this.#isConnected) this.#outbox.postNumber(subject, reply, type, stream, sequence, number, body);
   }
 
@@ -121,7 +144,11 @@ export class Bus {
    * Receives frames. `onNoResponders(subject)` is called when a parcel that named a subject of this subscription as its
    * reply found nobody: within 0.1 ms of the publish.
    */
-  onFrames(subject: string, listener: FrameListener, options: { queue?: string; onNoResponders?: (subject: string) => void } = {}): Subscription {
+  onFrames(
+    subject: string,
+    listener: FrameListener,
+    options: { queue?: string; onNoResponders?: (subject: string) => void } = {},
+  ): Subscription {
     return this.#connection.subscribe(subject, {
       ...(options.queue === undefined ? {} : { queue: options.queue }),
       callback: (error, message) => {
@@ -161,8 +188,14 @@ export class Bus {
    * Asks one of the subject's responders.
    * @throws GatewayError(`broker_unavailable`) when NATS is away, nobody responds, or not within `timeoutMs`
    */
-  async request<S extends z.ZodType>(subject: string, question: object, answerSchema: S, timeoutMs: number): Promise<z.infer<S>> {
-    if (!this.#isConnected) throw new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
+  async request<S extends z.ZodType>(
+    subject: string,
+    question: object,
+    answerSchema: S,
+    timeoutMs: number,
+  ): Promise<z.infer<S>> {
+    if (!this.#isConnected)
+      throw new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
     try {
       const answer = await this.#connection.request(subject, json.encode(question), { timeout: timeoutMs });
       return decode(answerSchema, answer.data);
@@ -174,7 +207,12 @@ export class Bus {
   }
 
   /** Answers requests; a question that breaks its schema, or a throw, is logged and gets no answer: the asker times out. */
-  onRequest<S extends z.ZodType>(subject: string, queue: string, schema: S, respond: (question: z.infer<S>) => Promise<object>): Subscription {
+  onRequest<S extends z.ZodType>(
+    subject: string,
+    queue: string,
+    schema: S,
+    respond: (question: z.infer<S>) => Promise<object>,
+  ): Subscription {
     return this.#connection.subscribe(subject, {
       queue,
       callback: (error, message) => {
@@ -248,7 +286,8 @@ export class Bus {
     for await (const status of this.#connection.status()) {
       if (status.type === Events.Disconnect) this.#setConnected(false);
       else if (status.type === Events.Reconnect) this.#setConnected(true);
-      else if (status.type === Events.Error) this.#log.error({ error: String(status.data).slice(0, MAX_LOGGED_BYTES) }, 'nats error');
+      else if (status.type === Events.Error)
+        this.#log.error({ error: JSON.stringify(status.data).slice(0, MAX_LOGGED_BYTES) }, 'nats error');
     }
     this.#setConnected(false);
   }
@@ -291,5 +330,7 @@ function withCredentials(settings: ConnectionOptions, urls: string): ConnectionO
   const { username, password } = new URL(first.includes('://') ? first : `nats://${first}`);
   const user = decodeURIComponent(username);
   const servers = urls.split(',').map((url) => url.replace(/\/\/[^@/]*@/, '//'));
-  return password === '' ? { ...settings, servers, token: user } : { ...settings, servers, user, pass: decodeURIComponent(password) };
+  return password === ''
+    ? { ...settings, servers, token: user }
+    : { ...settings, servers, user, pass: decodeURIComponent(password) };
 }

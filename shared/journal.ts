@@ -95,7 +95,8 @@ export class UsageJournal {
         await this.#bus.jetStream().publish(this.#subject, payload, { msgID, timeout: ACK_TIMEOUT_MS });
         break;
       } catch (failure) {
-        if (attempt % 20 === 1) this.#log.warn({ err: failure, attempt, backlog: this.backlog }, 'usage not acknowledged yet');
+        if (attempt % 20 === 1)
+          this.#log.warn({ err: failure, attempt, backlog: this.backlog }, 'usage not acknowledged yet');
         if (this.#bus.isClosed) return;
         await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
       }

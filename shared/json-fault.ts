@@ -50,7 +50,8 @@ class Scanner {
     let expected: Expected | undefined = 'value';
     while (expected !== undefined) {
       this.#skipSpace();
-      if (this.#at >= this.#bytes.length) return expected === ', or end' && this.#open.length === 0 ? undefined : this.#at;
+      if (this.#at >= this.#bytes.length)
+        return expected === ', or end' && this.#open.length === 0 ? undefined : this.#at;
       expected = this.#step(expected);
     }
     return this.#at;
@@ -152,7 +153,11 @@ class Scanner {
 function placeOf(bytes: Buffer, at: number): JsonFault {
   let line = 1;
   let lineStart = 0;
-  for (let newline = bytes.indexOf(NEWLINE); newline >= 0 && newline < at; newline = bytes.indexOf(NEWLINE, lineStart)) {
+  for (
+    let newline = bytes.indexOf(NEWLINE);
+    newline >= 0 && newline < at;
+    newline = bytes.indexOf(NEWLINE, lineStart)
+  ) {
     line++;
     lineStart = newline + 1;
   }

@@ -15,7 +15,10 @@ test('the range holds exactly the value, wherever the key stands and whatever su
         const [start, end] = range ?? [0, 0];
         expect(JSON.parse(bytes.subarray(start, end).toString())).toEqual(JSON.parse(JSON.stringify(model)));
         const edited = Buffer.concat([bytes.subarray(0, start), Buffer.from('"new"'), bytes.subarray(end)]);
-        expect(JSON.parse(edited.toString())).toEqual({ ...(JSON.parse(JSON.stringify(object)) as object), model: 'new' });
+        expect(JSON.parse(edited.toString())).toEqual({
+          ...(JSON.parse(JSON.stringify(object)) as object),
+          model: 'new',
+        });
       }
     }),
   );

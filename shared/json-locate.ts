@@ -60,7 +60,8 @@ export function locateOne(bytes: Buffer, key: string, isPresent: boolean): ByteR
   if (!isPresent) return undefined;
   const quoted = `"${key}"`;
   const first = bytes.indexOf(quoted, 0, 'latin1');
-  const isOnlyOne = first >= 0 && bytes.indexOf(quoted, first + 1, 'latin1') < 0 && !bytes.includes('\\u00', 0, 'latin1');
+  const isOnlyOne =
+    first >= 0 && bytes.indexOf(quoted, first + 1, 'latin1') < 0 && !bytes.includes('\\u00', 0, 'latin1');
   if (!isOnlyOne) return locateTopLevel(bytes, [key]).get(key);
   const colon = skipSpace(bytes, first + quoted.length);
   // The only occurrence is a value (`"role":"model"`), and the key itself is spelled some other way.

@@ -48,7 +48,15 @@ export class Outbox {
   }
 
   /** Sends a frame to `subject`, with the payload `head` (UTF-8) and `body`. `reply` is where a "no responders" goes, or ''. */
-  post(subject: string, reply: string, type: number, stream: number, sequence: number, head: string, body?: Uint8Array): void {
+  post(
+    subject: string,
+    reply: string,
+    type: number,
+    stream: number,
+    sequence: number,
+    head: string,
+    body?: Uint8Array,
+  ): void {
     const to = this.#open(subject, reply);
     this.#scheduleTurn();
     to.parcel.append(type, stream, sequence, head, body);
@@ -56,7 +64,15 @@ export class Outbox {
   }
 
   /** As `post`, with the payload u32 `number` and `body`. Such frames (data, credit) may wait for company. */
-  postNumber(subject: string, reply: string, type: number, stream: number, sequence: number, number: number, body?: Uint8Array): void {
+  postNumber(
+    subject: string,
+    reply: string,
+    type: number,
+    stream: number,
+    sequence: number,
+    number: number,
+    body?: Uint8Array,
+  ): void {
     const to = this.#open(subject, reply);
     this.#schedulePatiently();
     to.parcel.appendNumber(type, stream, sequence, number, body);

@@ -7,6 +7,16 @@ export type Role = 'ingress' | 'router' | 'worker' | 'ledger';
 /** ingress, worker → one router (frames `ask`, `abandon`, `slots`, `recall`). An ingress knows the live ones by their beats. */
 export const routerSubject = (routerId: string): string => `sluice.router.${routerId}`;
 
+/**
+ * What a router gives as the reply of its answers. Nobody answers them; but when their ingress is dead, NATS says here
+ * that there are "no responders", and the router forgets who waits for it.
+ */
+export const routerBounceSubject = (routerId: string, ingressId: string): string =>
+  `sluice.router.${routerId}.${ingressId}`;
+export const routerBounceWildcard = (routerId: string): string => `sluice.router.${routerId}.*`;
+/** `routerBounceSubject(r, i)` → `i`. */
+export const ingressOfBounce = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+
 /** ingress, router → one worker (frames `open`, `chunk`, `cancel`, `credit`, `ping`, `unused`, `returned`). */
 export const workerSubject = (workerId: string): string => `sluice.work.${workerId}`;
 

@@ -20,7 +20,12 @@ export interface RequestContext {
  * Yes, or a GatewayError. Every request passes here once, after it was authenticated and parsed and before anything is
  * asked of a router: the place for limits and budgets.
  */
-export function admit(parsed: ParsedRequest, context: RequestContext, clock: Clock, defaultTimeoutMs: number): AdmittedRequest {
+export function admit(
+  parsed: ParsedRequest,
+  context: RequestContext,
+  clock: Clock,
+  defaultTimeoutMs: number,
+): AdmittedRequest {
   const timeoutMs = context.timeout === undefined ? defaultTimeoutMs : parseTimeout(context.timeout);
   return {
     ...parsed,
@@ -28,8 +33,16 @@ export function admit(parsed: ParsedRequest, context: RequestContext, clock: Clo
     principal: context.principal,
     receivedAt: clock.now(),
     deadlineEpochMs: clock.epochMs() + timeoutMs,
-    traceparent: context.traceparent,
+    traceparent: isTrace(context.traceparent) ? context.traceparent : undefined,
   };
+}
+
+/** W3C Trace Context, 3.2: what does not parse is ignored, and not passed on. */
+function isTrace(traceparent: string | undefined): boolean {
+  return (
+    traceparent !== undefined &&
+    /^(?!ff)[\da-f]{2}-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/.test(traceparent)
+  );
 }
 
 /** A duration as in the configuration, or a bare number of milliseconds. */
@@ -40,5 +53,9 @@ function parseTimeout(text: string): number {
   } catch {
     // Not a duration: told below, in the words of an API.
   }
-  throw new GatewayError('invalid_request', 'The header x-sluice-timeout must be a duration such as `30s`, `500ms` or a number of milliseconds.', { param: 'x-sluice-timeout' });
+  throw new GatewayError(
+    'invalid_request',
+    'The header x-sluice-timeout must be a duration such as `30s`, `500ms` or a number of milliseconds.',
+    { param: 'x-sluice-timeout' },
+  );
 }

@@ -84,7 +84,8 @@ export class Authenticator {
   #lookUp(digest: string): Promise<Principal | null> {
     const running = this.#lookups.get(digest);
     if (running !== undefined) return running;
-    if (this.#lookups.size >= MAX_LOOKUPS) return Promise.reject(new GatewayError('overloaded', 'Too many keys are being checked.'));
+    if (this.#lookups.size >= MAX_LOOKUPS)
+      return Promise.reject(new GatewayError('overloaded', 'Too many keys are being checked.'));
     const question: KeyQuery = { v: 1, hash: digest };
     const lookup = this.#bus
       .request(ledgerSubject('key'), question, KeyAnswer, LOOKUP_TIMEOUT_MS)
@@ -109,10 +110,16 @@ function hashOf(key: string): string {
 /** `Authorization: Bearer`, as OpenAI's SDKs send it; `x-api-key` and `api-key` as others do. */
 function keyOf(headers: IncomingHttpHeaders): string {
   const { authorization } = headers;
-  const bearer = authorization !== undefined && /^bearer /i.test(authorization) ? authorization.slice('bearer '.length).trim() : undefined;
+  const bearer =
+    authorization !== undefined && /^bearer /i.test(authorization)
+      ? authorization.slice('bearer '.length).trim()
+      : undefined;
   const key = bearer ?? headers['x-api-key'] ?? headers['api-key'];
   if (typeof key !== 'string' || key === '') {
-    throw new GatewayError('invalid_api_key', "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`.");
+    throw new GatewayError(
+      'invalid_api_key',
+      "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`.",
+    );
   }
   if (key.length > MAX_KEY_CHARS) throw unknownKey();
   return key;

@@ -6,15 +6,15 @@ import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
 import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
-import type { Envelope, Tried } from '../../shared/messages/envelope.ts';
+import type { Tried } from '../../shared/messages/envelope.ts';
 import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
-import type { TaskHead } from '../../shared/messages/task.ts';
-import { formatDollars } from '../../shared/money.ts';
 import { inboxSubject, routerSubject, workerSubject } from '../../shared/subjects.ts';
-import type { Inbox } from './inbox.ts';
+import { envelopeOf, taskOf } from './core/asking.ts';
+import type { HeaderList, Progress } from './core/response-headers.ts';
+import { answerHeaders, progressHeaders, STREAM_HEADERS } from './core/response-headers.ts';
+import type { Inbox, StreamOwner } from './inbox.ts';
 import type { IngressMetrics } from './metrics.ts';
-import type { HeaderList } from './relay.ts';
 import { CREDIT_BYTES, Relay } from './relay.ts';
 import type { AdmittedRequest } from './request.ts';
 import type { Routers } from './routers.ts';
@@ -30,13 +30,6 @@ const MAX_QUESTIONS = 24;
 const ANSWER_WITHIN_MS = 750;
 /** A client that takes nothing for this long is cut off. */
 const CLIENT_STALL_MS = 30_000;
-
-const STREAM_HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
-  // nginx holds streams back otherwise.
-  'x-accel-buffering': 'no',
-};
 
 export interface ExchangeDeps {
   readonly bus: Bus;
@@ -54,6 +47,8 @@ export interface ExchangeDeps {
 }
 
 type State =
+  /** With nobody: not asked for yet, or between two attempts. */
+  | { kind: 'unplaced' }
   | { kind: 'asking'; stream: number; router: string; since: Millis }
   | { kind: 'waiting'; stream: number; router: string }
   | { kind: 'running'; stream: number; seen: SeenAttempt; nextSequence: number; head: ResponseHead | undefined }
@@ -63,12 +58,12 @@ type State =
  * One request from its admission to its last byte: asks a router where, gives the task to that worker, relays the
  * answer; asks again, with the history, when an attempt fails before the first token. It ends exactly once.
  */
-export class Exchange {
+export class Exchange implements StreamOwner {
   readonly #deps: ExchangeDeps;
   readonly #request: AdmittedRequest;
   readonly #relay: Relay;
   readonly #tried: Tried[] = [];
-  #state: State = { kind: 'over' };
+  #state: State = { kind: 'unplaced' };
   #questions = 0;
   #attempts = 0;
   #queueMs = 0;
@@ -97,7 +92,8 @@ export class Exchange {
         if (state.kind === 'asking' || state.kind === 'waiting') this.#submit(state.stream, decode(Placed, payload));
         return;
       case FrameType.waiting:
-        if (state.kind === 'asking') this.#state = { kind: 'waiting', stream: state.stream, router: decode(Waiting, payload).router };
+        if (state.kind === 'asking')
+          this.#state = { kind: 'waiting', stream: state.stream, router: decode(Waiting, payload).router };
         return;
       case FrameType.refused:
         return this.#onRefused(decode(Refused, payload));
@@ -112,7 +108,11 @@ export class Exchange {
   /** A frame could not be carried out: it breaks its contract, or we have a bug. Without it the rest would pass for a whole answer. */
   onBrokenFrame(cause: unknown): void {
     const isPoisoned = cause instanceof PoisonedMessage;
-    this.#endWith(isPoisoned ? new GatewayError('stream_gap', 'A part of the answer could not be read inside the gateway.') : GatewayError.from(cause));
+    this.#endWith(
+      isPoisoned
+        ? new GatewayError('stream_gap', 'A part of the answer could not be read inside the gateway.')
+        : GatewayError.from(cause),
+    );
   }
 
   /** Nobody listens at this worker or router any more, or it has been silent for too long. */
@@ -120,7 +120,11 @@ export class Exchange {
     const state = this.#state;
     if (state.kind === 'running' && state.seen.placed.worker === peer) {
       this.#deps.witness.lost(state.seen, 'worker_lost');
-      this.#attemptFailed(new GatewayError('worker_lost', 'The worker that served the request was lost.'), { isReported: true });
+      // One that only hangs finds this right behind the task, once it goes on: nobody waits for the answer any more.
+      this.#cancel(state, 'worker_lost');
+      this.#attemptFailed(new GatewayError('worker_lost', 'The worker that served the request was lost.'), {
+        isReported: true,
+      });
     } else if ((state.kind === 'asking' || state.kind === 'waiting') && state.router === peer) {
       this.#askAgain();
     }
@@ -131,7 +135,9 @@ export class Exchange {
     const state = this.#state;
     if (state.kind === 'over') return;
     if (state.kind === 'running') this.#deps.witness.lost(state.seen, 'broker_unavailable');
-    this.#endWith(new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 }), { isReported: true });
+    this.#endWith(new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 }), {
+      isReported: true,
+    });
   }
 
   /** Looks at the clock: deadline, silent router, stalled client, quiet stream. */
@@ -139,7 +145,9 @@ export class Exchange {
     const state = this.#state;
     if (state.kind === 'over') return;
     if (now >= this.#deadline) {
-      return this.#endWith(new GatewayError('deadline_exceeded', 'The request’s deadline came before its answer was complete.'));
+      return this.#endWith(
+        new GatewayError('deadline_exceeded', 'The request’s deadline came before its answer was complete.'),
+      );
     }
     if (this.#relay.blockedFor(now) > CLIENT_STALL_MS) {
       this.#giveUp('client_too_slow');
@@ -150,7 +158,8 @@ export class Exchange {
       this.#leaveRouter(state);
       return this.#askAgain();
     }
-    if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs) this.#relay.keepAlive({ ...STREAM_HEADERS, ...this.#headers() });
+    if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs)
+      this.#relay.keepAlive({ ...STREAM_HEADERS, ...progressHeaders(this.#progress()) });
   }
 
   #ask(): void {
@@ -159,28 +168,27 @@ export class Exchange {
     if (router === undefined || ++this.#questions > MAX_QUESTIONS) {
       const code = !bus.isConnected ? 'broker_unavailable' : 'router_unavailable';
       const what = code === 'broker_unavailable' ? 'The message broker is away.' : 'No router answers.';
-      return this.#endWith(this.#questions > MAX_QUESTIONS && this.#lastFailure !== undefined ? this.#lastFailure : new GatewayError(code, what, { retryAfterMs: 1_000 }));
+      return this.#endWith(
+        this.#questions > MAX_QUESTIONS && this.#lastFailure !== undefined
+          ? this.#lastFailure
+          : new GatewayError(code, what, { retryAfterMs: 1_000 }),
+      );
     }
     const stream = inbox.open(this);
     this.#state = { kind: 'asking', stream, router, since: clock.now() };
-    const { id, principal, model, endpoint, stream: isStream, body, deadlineEpochMs, traceparent } = this.#request;
-    const envelope: Envelope = {
-      v: 1,
-      id,
-      principal,
-      model,
-      endpoint,
-      stream: isStream,
-      bodyBytes: body.length,
-      deadlineEpochMs,
-      tried: this.#tried,
-      ...(traceparent === undefined ? {} : { traceparent }),
-    };
-    bus.post(routerSubject(router), inboxSubject(ingressId, router), FrameType.ask, stream, 0, JSON.stringify(envelope));
+    bus.post(
+      routerSubject(router),
+      inboxSubject(ingressId, router),
+      FrameType.ask,
+      stream,
+      0,
+      JSON.stringify(envelopeOf(this.#request, this.#tried)),
+    );
   }
 
   #askAgain(): void {
     if (this.#state.kind === 'asking' || this.#state.kind === 'waiting') this.#deps.inbox.close(this.#state.stream);
+    this.#state = { kind: 'unplaced' };
     this.#ask();
   }
 
@@ -190,31 +198,12 @@ export class Exchange {
     this.#attempts++;
     this.#queueMs += placed.queueMs;
     this.#deployment = placed.deployment;
-    if (placed.timeoutMs !== undefined) this.#deadline = Math.min(this.#deadline, request.receivedAt + placed.timeoutMs);
+    if (placed.timeoutMs !== undefined)
+      this.#deadline = Math.min(this.#deadline, request.receivedAt + placed.timeoutMs);
     const now = clock.now();
     const startedEpochMs = clock.epochMs();
-    const task: TaskHead = {
-      v: 1,
-      id: request.id,
-      attempt: this.#attempts,
-      deployment: placed.deployment,
-      pool: placed.pool,
-      router: placed.router,
-      slot: placed.slot,
-      route: placed.route,
-      principal: request.principal,
-      model: request.model,
-      endpoint: request.endpoint,
-      stream: request.stream,
-      includeUsage: request.includeUsage,
-      modelAt: request.modelAt,
-      streamOptionsAt: request.streamOptionsAt,
-      bodyBytes: request.body.length,
-      deadlineEpochMs: startedEpochMs + Math.round(this.#deadline - now),
-      queueMs: placed.queueMs,
-      creditBytes: CREDIT_BYTES,
-      ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
-    };
+    const deadlineEpochMs = startedEpochMs + Math.round(this.#deadline - now);
+    const task = taskOf(request, placed, { attempt: this.#attempts, deadlineEpochMs, creditBytes: CREDIT_BYTES });
     const seen: SeenAttempt = {
       request: withoutBody(request),
       placed,
@@ -269,13 +258,13 @@ export class Exchange {
     const head = decode(ResponseHead, headBytes);
     if (head.plain === undefined) throw new PoisonedMessage('a whole answer without its end');
     this.#noteHead(state, head);
-    this.#relay.whole(this.#responseHeaders(head), body);
+    this.#relay.whole(this.#answerHeaders(head), body);
     this.#complete(state, head.plain.end);
   }
 
   #onHead(state: State & { kind: 'running' }, head: ResponseHead): void {
     this.#noteHead(state, head);
-    this.#relay.begin(this.#responseHeaders(head), head.plain?.bodyBytes);
+    this.#relay.begin(this.#answerHeaders(head), head.plain?.bodyBytes);
   }
 
   #noteHead(state: State & { kind: 'running' }, head: ResponseHead): void {
@@ -310,8 +299,11 @@ export class Exchange {
     const { placed } = state.seen;
     this.#deps.metrics.attemptFailed(placed, failure.code);
     const hasShown = state.head !== undefined;
-    if (hasShown || failure.policy.retry !== 'elsewhere' || this.#attempts >= MAX_ATTEMPTS) return this.#endWith(failure, { isReported });
+    if (hasShown || failure.policy.retry !== 'elsewhere' || this.#attempts >= MAX_ATTEMPTS)
+      return this.#endWith(failure, { isReported });
     this.#leaveWorker(state);
+    // When no router can be asked it ends here, and this attempt must not be left and reported a second time.
+    this.#state = { kind: 'unplaced' };
     if (failure.code !== 'worker_busy') this.#lastFailure = failure;
     this.#tried.push({ deployment: placed.deployment, worker: placed.worker, code: failure.code });
     this.#ask();
@@ -320,9 +312,11 @@ export class Exchange {
   #endWith(error: GatewayError, { isReported = false } = {}): void {
     if (this.#state.kind === 'over') return;
     this.#giveUp(error.code, isReported);
-    const isSaid = error.upstream !== undefined && (error.code === 'upstream_rejected' || error.code === 'upstream_throttled');
-    this.#relay.fail(error, this.#headers());
-    if (error.code === 'internal') this.#deps.log.error({ requestId: this.#request.id, err: error.cause }, 'internal error');
+    const isSaid =
+      error.upstream !== undefined && (error.code === 'upstream_rejected' || error.code === 'upstream_throttled');
+    this.#relay.fail(error, progressHeaders(this.#progress()));
+    if (error.code === 'internal')
+      this.#deps.log.error({ requestId: this.#request.id, err: error.cause }, 'internal error');
     this.#over(error.code, isSaid ? (error.upstream?.status ?? error.policy.status) : error.policy.status);
   }
 
@@ -341,16 +335,28 @@ export class Exchange {
       this.#deps.inbox.close(state.stream);
     } else if (state.kind === 'running') {
       if (!isReported) {
-        const { worker } = state.seen.placed;
-        this.#deps.bus.post(workerSubject(worker), inboxSubject(this.#deps.ingressId, worker), FrameType.cancel, state.stream, 0, code);
+        this.#cancel(state, code);
         this.#deps.witness.failed(state.seen, code);
       }
       this.#leaveWorker(state);
     }
   }
 
+  #cancel({ stream, seen }: { stream: number; seen: SeenAttempt }, code: ErrorCode): void {
+    const { worker } = seen.placed;
+    const reply = inboxSubject(this.#deps.ingressId, worker);
+    this.#deps.bus.post(workerSubject(worker), reply, FrameType.cancel, stream, 0, code);
+  }
+
   #leaveRouter({ router, stream }: { router: string; stream: number }): void {
-    this.#deps.bus.post(routerSubject(router), inboxSubject(this.#deps.ingressId, router), FrameType.abandon, stream, 0, '');
+    this.#deps.bus.post(
+      routerSubject(router),
+      inboxSubject(this.#deps.ingressId, router),
+      FrameType.abandon,
+      stream,
+      0,
+      '',
+    );
   }
 
   #leaveWorker({ stream, seen }: { stream: number; seen: SeenAttempt }): void {
@@ -363,25 +369,26 @@ export class Exchange {
     const state = this.#state;
     if (state.kind !== 'running') return;
     const { worker } = state.seen.placed;
-    this.#deps.bus.postNumber(workerSubject(worker), inboxSubject(this.#deps.ingressId, worker), FrameType.credit, state.stream, 0, bytes);
+    this.#deps.bus.postNumber(
+      workerSubject(worker),
+      inboxSubject(this.#deps.ingressId, worker),
+      FrameType.credit,
+      state.stream,
+      0,
+      bytes,
+    );
   }
 
-  #responseHeaders(head: ResponseHead): HeaderList {
-    const cost = head.plain?.end.costNanoUsd ?? null;
-    return {
-      ...head.headers,
-      ...(this.#request.stream ? STREAM_HEADERS : { 'content-type': head.contentType }),
-      ...this.#headers(),
-      ...(cost === null ? {} : { 'x-sluice-cost': formatDollars(cost) }),
-    };
+  #answerHeaders(head: ResponseHead): HeaderList {
+    return answerHeaders(head, this.#request.stream, this.#progress());
   }
 
-  #headers(): Record<string, string> {
+  #progress(): Progress {
     return {
-      'x-request-id': this.#request.id,
-      ...(this.#deployment === undefined ? {} : { 'x-sluice-deployment': toHeaderValue(this.#deployment) }),
-      'x-sluice-attempts': String(this.#attempts),
-      'x-sluice-queue-ms': String(Math.round(this.#queueMs)),
+      requestId: this.#request.id,
+      deployment: this.#deployment,
+      attempts: this.#attempts,
+      queueMs: this.#queueMs,
     };
   }
 
@@ -410,12 +417,31 @@ export class Exchange {
   }
 }
 
-/** A header holds printable ASCII, a model's name anything: what goes beyond is percent-encoded. */
-function toHeaderValue(text: string): string {
-  return /^[\x20-\x7e]*$/.test(text) ? text : encodeURI(text);
-}
-
 /** The witness may remember an attempt for seconds: it must not keep the body that long. */
-function withoutBody({ id, principal, receivedAt, deadlineEpochMs, traceparent, endpoint, model, stream, includeUsage, modelAt, streamOptionsAt }: AdmittedRequest): SeenAttempt['request'] {
-  return { id, principal, receivedAt, deadlineEpochMs, traceparent, endpoint, model, stream, includeUsage, modelAt, streamOptionsAt };
+function withoutBody({
+  id,
+  principal,
+  receivedAt,
+  deadlineEpochMs,
+  traceparent,
+  endpoint,
+  model,
+  stream,
+  includeUsage,
+  modelAt,
+  streamOptionsAt,
+}: AdmittedRequest): SeenAttempt['request'] {
+  return {
+    id,
+    principal,
+    receivedAt,
+    deadlineEpochMs,
+    traceparent,
+    endpoint,
+    model,
+    stream,
+    includeUsage,
+    modelAt,
+    streamOptionsAt,
+  };
 }

@@ -28,8 +28,10 @@ export class Exchanges {
 
   /** Why no further request is taken now; undefined when one is. */
   refusal(): GatewayError | undefined {
-    if (this.#isDraining) return new GatewayError('shutting_down', 'This gateway is shutting down.', { retryAfterMs: 1_000 });
-    if (!this.#deps.bus.isConnected) return new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
+    if (this.#isDraining)
+      return new GatewayError('shutting_down', 'This gateway is shutting down.', { retryAfterMs: 1_000 });
+    if (!this.#deps.bus.isConnected)
+      return new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
     if (this.#live.size < MAX_EXCHANGES && this.#bodyBytes < MAX_BODY_BYTES) return undefined;
     return new GatewayError('overloaded', 'This gateway has as many requests as it can hold.', { retryAfterMs: 1_000 });
   }
@@ -72,4 +74,3 @@ export class Exchanges {
     if (this.#live.size === 0) this.#onIdle?.();
   }
 }
-

@@ -28,7 +28,14 @@ export class Health {
   isDraining = false;
 
   /** @param pools those that the configuration names; @param pingRedis throws when Redis is away; undefined without Redis */
-  constructor(deps: { bus: Bus; clock: Clock; routers: Routers; workers: WorkerWatch; pools: readonly string[]; pingRedis: (() => Promise<void>) | undefined }) {
+  constructor(deps: {
+    bus: Bus;
+    clock: Clock;
+    routers: Routers;
+    workers: WorkerWatch;
+    pools: readonly string[];
+    pingRedis: (() => Promise<void>) | undefined;
+  }) {
     this.#bus = deps.bus;
     this.#clock = deps.clock;
     this.#routers = deps.routers;
@@ -50,9 +57,20 @@ export class Health {
     const checks: Record<string, Check> = {
       nats: this.#bus.isConnected ? good(`nats-server ${this.#bus.serverVersion}`) : bad('not connected'),
       router: this.#routers.count > 0 ? good(`${this.#routers.count} live`) : bad('no router is heard of'),
-      workers: missing.length === 0 ? good(`every pool is served: ${this.#pools.join(', ')}`) : bad(`no worker serves ${missing.join(', ')}`),
-      ledger: ledgers.length > 0 ? good(`${ledgers.length} live, ${ledgers.reduce((sum, { backlog }) => sum + backlog, 0)} events behind`) : bad('no ledger is heard of'),
-      postgres: ledgers.length === 0 ? bad('unknown: no ledger is heard of') : postgres === null ? good('answers') : bad(postgres),
+      workers:
+        missing.length === 0
+          ? good(`every pool is served: ${this.#pools.join(', ')}`)
+          : bad(`no worker serves ${missing.join(', ')}`),
+      ledger:
+        ledgers.length > 0
+          ? good(`${ledgers.length} live, ${ledgers.reduce((sum, { backlog }) => sum + backlog, 0)} events behind`)
+          : bad('no ledger is heard of'),
+      postgres:
+        ledgers.length === 0
+          ? bad('unknown: no ledger is heard of')
+          : postgres === null
+            ? good('answers')
+            : bad(postgres),
       redis: await this.#redis(),
     };
     // A pool without a worker fails its own models only; the others are served.

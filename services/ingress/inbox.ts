@@ -4,9 +4,16 @@ import { Placed, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 import type { UnusedSlot } from '../../shared/messages/task.ts';
 import { inboxSubject, inboxWildcard, peerOfInbox, routerSubject, workerSubject } from '../../shared/subjects.ts';
-import type { Exchange } from './exchange.ts';
 
 const MAX_STREAM = 0xffff_ffff;
+
+/** Whose stream it is. */
+export interface StreamOwner {
+  /** @throws PoisonedMessage */
+  onFrame(type: number, sequence: number, payload: Buffer): void;
+  /** `onFrame` threw: the stream misses a part. */
+  onBrokenFrame(cause: unknown): void;
+}
 
 /**
  * Where all answers of this ingress arrive: one subscription, and a map from stream numbers to requests. Each question
@@ -16,7 +23,7 @@ export class Inbox {
   readonly #bus: Bus;
   readonly #ingressId: string;
   readonly #onPeerGone: (peer: string) => void;
-  readonly #streams = new Map<number, Exchange>();
+  readonly #streams = new Map<number, StreamOwner>();
   #last = 0;
 
   /** @param onPeerGone nobody listens at this worker or router any more */
@@ -30,13 +37,13 @@ export class Inbox {
     return this.#bus.onFrames(
       inboxWildcard(this.#ingressId),
       (type, stream, sequence, payload, _reply, subject) => {
-        const exchange = this.#streams.get(stream);
-        if (exchange === undefined) return this.#onOrphan(type, stream, payload, subject);
+        const owner = this.#streams.get(stream);
+        if (owner === undefined) return this.#onOrphan(type, stream, payload, subject);
         try {
-          exchange.onFrame(type, sequence, payload);
+          owner.onFrame(type, sequence, payload);
         } catch (failure) {
           // Its client must not wait until its deadline; the bus counts and logs the frame.
-          exchange.onBrokenFrame(failure);
+          owner.onBrokenFrame(failure);
           throw failure;
         }
       },
@@ -44,10 +51,10 @@ export class Inbox {
     );
   }
 
-  open(exchange: Exchange): number {
+  open(owner: StreamOwner): number {
     do this.#last = this.#last === MAX_STREAM ? 1 : this.#last + 1;
     while (this.#streams.has(this.#last));
-    this.#streams.set(this.#last, exchange);
+    this.#streams.set(this.#last, owner);
     return this.#last;
   }
 
@@ -60,13 +67,27 @@ export class Inbox {
     if (type === FrameType.placed) {
       const { pool, router, slot, worker } = decode(Placed, payload);
       const unused: UnusedSlot = { v: 1, pool, router, slot };
-      this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.unused, 0, 0, JSON.stringify(unused));
+      this.#bus.post(
+        workerSubject(worker),
+        inboxSubject(this.#ingressId, worker),
+        FrameType.unused,
+        0,
+        0,
+        JSON.stringify(unused),
+      );
     } else if (type === FrameType.waiting) {
       const { router } = decode(Waiting, payload);
       this.#bus.post(routerSubject(router), inboxSubject(this.#ingressId, router), FrameType.abandon, stream, 0, '');
     } else if (type === FrameType.head || type === FrameType.data) {
       const worker = peerOfInbox(subject);
-      this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.cancel, stream, 0, 'client_closed_request');
+      this.#bus.post(
+        workerSubject(worker),
+        inboxSubject(this.#ingressId, worker),
+        FrameType.cancel,
+        stream,
+        0,
+        'client_closed_request',
+      );
     }
   }
 }

@@ -9,6 +9,7 @@ import { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
 import { KeyChanged } from '../../shared/messages/key.ts';
+import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
 import { Authenticator } from './authenticate.ts';
 import { Exchanges } from './exchanges.ts';
@@ -23,8 +24,6 @@ import { WorkerWatch } from './worker-watch.ts';
 
 /** Clocks are looked at this often, and workers with attempts pinged: a killed one is known within two of these. */
 const SWEEP_EVERY_MS = 50;
-/** A sweep this late means that this process was busy and heard nobody, dead or alive. */
-const STALL_MS = 100;
 const DRAIN_LIMIT_MS = 30_000;
 const JOURNAL_DRAIN_MS = 10_000;
 /** Connections that the system holds until they are accepted: a burst of clients must not be refused. */
@@ -83,7 +82,17 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const pools = config.providers.map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
   const { bodyLimitBytes, requestTimeoutMs } = config.server;
-  const app = buildServer({ authenticator, exchanges, clock, requestTimeoutMs, log, health, registry, bodyLimitBytes, catalog });
+  const app = buildServer({
+    authenticator,
+    exchanges,
+    clock,
+    requestTimeoutMs,
+    log,
+    health,
+    registry,
+    bodyLimitBytes,
+    catalog,
+  });
 
   const subscriptions = [
     inbox.listen(),
@@ -97,12 +106,10 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     exchanges.onBrokerGone();
     routers.clear();
   });
-  let sweptAt = clock.now();
+  const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   const sweeper = setInterval(() => {
     const now = clock.now();
-    const lateMs = now - sweptAt - SWEEP_EVERY_MS;
-    sweptAt = now;
-    const stalledMs = lateMs > STALL_MS ? lateMs : 0;
+    const stalledMs = stall.stalledMs(now);
     routers.sweep(now, stalledMs);
     workers.sweep(now, stalledMs);
     exchanges.sweep(now);
@@ -126,7 +133,8 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       await closed;
       clearInterval(sweeper);
       for (const subscription of subscriptions) subscription.unsubscribe();
-      if (!(await journal.drain(JOURNAL_DRAIN_MS))) log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
+      if (!(await journal.drain(JOURNAL_DRAIN_MS)))
+        log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
     },
   };
 }

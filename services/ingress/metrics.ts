@@ -34,12 +34,46 @@ export class IngressMetrics {
   constructor(registry: Registry, inFlight: () => number) {
     const registers = [registry];
     const gen = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'];
-    this.#requests = new Counter({ name: 'sluice_requests_total', help: 'Requests ended, by endpoint, HTTP status and error code.', labelNames: ['endpoint', 'status', 'code'], registers });
-    this.#requestSeconds = new Histogram({ name: 'sluice_request_duration_seconds', help: 'From admission to the last byte.', labelNames: ['endpoint'], buckets: SECONDS, registers });
-    this.#failures = new Counter({ name: 'sluice_attempts_failed_total', help: 'Attempts that failed, by deployment and error code.', labelNames: ['deployment', 'code'], registers });
-    this.#operationSeconds = new Histogram({ name: 'gen_ai_client_operation_duration_seconds', help: 'GenAI operation duration.', labelNames: gen, buckets: SECONDS, registers });
-    this.#ttftSeconds = new Histogram({ name: 'gen_ai_client_operation_time_to_first_chunk_seconds', help: 'Time to the first content token of a stream.', labelNames: gen, buckets: SECONDS, registers });
-    this.#tokens = new Histogram({ name: 'gen_ai_client_token_usage', help: 'Tokens used, by gen_ai_token_type.', labelNames: [...gen, 'gen_ai_token_type'], buckets: TOKENS, registers });
+    this.#requests = new Counter({
+      name: 'sluice_requests_total',
+      help: 'Requests ended, by endpoint, HTTP status and error code.',
+      labelNames: ['endpoint', 'status', 'code'],
+      registers,
+    });
+    this.#requestSeconds = new Histogram({
+      name: 'sluice_request_duration_seconds',
+      help: 'From admission to the last byte.',
+      labelNames: ['endpoint'],
+      buckets: SECONDS,
+      registers,
+    });
+    this.#failures = new Counter({
+      name: 'sluice_attempts_failed_total',
+      help: 'Attempts that failed, by deployment and error code.',
+      labelNames: ['deployment', 'code'],
+      registers,
+    });
+    this.#operationSeconds = new Histogram({
+      name: 'gen_ai_client_operation_duration_seconds',
+      help: 'GenAI operation duration.',
+      labelNames: gen,
+      buckets: SECONDS,
+      registers,
+    });
+    this.#ttftSeconds = new Histogram({
+      name: 'gen_ai_client_operation_time_to_first_chunk_seconds',
+      help: 'Time to the first content token of a stream.',
+      labelNames: gen,
+      buckets: SECONDS,
+      registers,
+    });
+    this.#tokens = new Histogram({
+      name: 'gen_ai_client_token_usage',
+      help: 'Tokens used, by gen_ai_token_type.',
+      labelNames: [...gen, 'gen_ai_token_type'],
+      buckets: TOKENS,
+      registers,
+    });
     new Gauge({
       name: 'sluice_requests_in_flight',
       help: 'Requests that this ingress owns now.',

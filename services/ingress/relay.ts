@@ -2,13 +2,12 @@ import type { ServerResponse } from 'node:http';
 import type { Millis } from '../../shared/clock.ts';
 import { toOpenAiError, toOpenAiErrorEvent } from '../../shared/dialects/openai-error.ts';
 import type { GatewayError } from '../../shared/errors.ts';
+import type { HeaderList } from './core/response-headers.ts';
 
 /** A stream may be this far ahead of its client; half of it is granted anew once it was taken. */
 export const CREDIT_BYTES = 256 * 1024;
 const GRANT_BYTES = CREDIT_BYTES / 2;
 const KEEP_ALIVE_COMMENT = ': keep-alive\n\n';
-
-export type HeaderList = Readonly<Record<string, string>>;
 
 export interface RelayDeps {
   readonly response: ServerResponse;
@@ -138,7 +137,12 @@ export class Relay {
     if (!this.hasBegun) {
       const answer = toOpenAiError(error);
       const body = Buffer.from(answer.body);
-      this.#response.writeHead(answer.status, { ...headers, ...answer.headers, 'content-type': 'application/json', 'content-length': body.length });
+      this.#response.writeHead(answer.status, {
+        ...headers,
+        ...answer.headers,
+        'content-type': 'application/json',
+        'content-length': body.length,
+      });
       this.#response.end(body);
     } else if (this.#isStream) {
       this.#response.end(toOpenAiErrorEvent(error));

@@ -37,7 +37,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 512 },
     clientErrorHandler: onClientError,
-    frameworkErrors: (error, _request, reply) => sendError(deps.log, error, reply as unknown as FastifyReply),
+    frameworkErrors: (error, _request, reply) => void sendError(deps.log, error, reply as unknown as FastifyReply),
     forceCloseConnections: false,
     return503OnClosing: false,
   });
@@ -56,10 +56,15 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
 
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const path = request.url.split('?', 1)[0] ?? request.url;
-  const allowed = METHODS.filter((method) => app.findRoute({ url: path, method }) !== null || (path.startsWith('/v1/models/') && method === 'GET'));
+  const allowed = METHODS.filter(
+    (method) => app.findRoute({ url: path, method }) !== null || (path.startsWith('/v1/models/') && method === 'GET'),
+  );
   const said = `${request.method} ${path.slice(0, 200)}`;
-  if (allowed.length === 0) return reply.headers({}).send(new GatewayError('unknown_url', `Unknown request URL: ${said}.`));
-  return reply.header('allow', allowed.join(', ')).send(new GatewayError('method_not_allowed', `Not allowed: ${said}. Allowed: ${allowed.join(', ')}.`));
+  if (allowed.length === 0)
+    return reply.headers({}).send(new GatewayError('unknown_url', `Unknown request URL: ${said}.`));
+  return reply
+    .header('allow', allowed.join(', '))
+    .send(new GatewayError('method_not_allowed', `Not allowed: ${said}. Allowed: ${allowed.join(', ')}.`));
 }
 
 /** Everything that was thrown on the way to an exchange: ours as it is, fastify's by its code, the unknown as `internal`. */
@@ -67,21 +72,54 @@ function sendError(log: Log, thrown: unknown, reply: FastifyReply): FastifyReply
   const error = thrown instanceof GatewayError ? thrown : fromFastify(thrown as FastifyError);
   if (error.code === 'internal') log.error({ err: thrown }, 'internal error');
   const answer = toOpenAiError(error);
-  // The rest of a body that was refused is not read: the connection ends with the answer.
-  if (error.code === 'request_too_large') void reply.header('connection', 'close');
+  if (leavesBodyUnread(reply.request)) {
+    void reply.header('connection', 'close');
+    lingerWhenClosed(reply.raw.socket);
+  }
   return reply
     .code(answer.status)
     .headers({ 'x-request-id': makeRequestId(), ...answer.headers, 'content-type': 'application/json' })
     .send(answer.body);
 }
 
+/** Refused bodies up to here are read and forgotten, so that their connection can go on; for more of it, it ends. */
+const MAX_FORGOTTEN_BYTES = 64 * 1024;
+/** How long a client that is still sending has to read its refusal before the connection is cut. */
+const LINGER_MS = 1_000;
+
+function leavesBodyUnread({ raw, headers }: FastifyRequest): boolean {
+  if (raw.complete) return false;
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > MAX_FORGOTTEN_BYTES;
+}
+
+/**
+ * A socket that is closed with unread bytes in it is reset, and the reset overtakes the answer: the client would see a
+ * broken connection, and try again, instead of its refusal. So only our side is closed, and what still comes is thrown
+ * away for a while (nginx: "lingering_close").
+ */
+function lingerWhenClosed(socket: Socket | null): void {
+  if (socket === null) return;
+  socket.destroySoon = () => {
+    socket.end();
+    const limit = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('end', () => socket.destroy());
+    socket.once('close', () => clearTimeout(limit));
+  };
+}
+
 function fromFastify(error: FastifyError): GatewayError {
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new GatewayError('request_too_large', 'The request’s body is larger than this gateway takes.', { cause: error });
+      return new GatewayError('request_too_large', 'The request’s body is larger than this gateway takes.', {
+        cause: error,
+      });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
     case 'FST_ERR_CTP_EMPTY_TYPE':
-      return new GatewayError('unsupported_media_type', 'Send the request as JSON, with `content-type: application/json`.', { cause: error });
+      return new GatewayError(
+        'unsupported_media_type',
+        'Send the request as JSON, with `content-type: application/json`.',
+        { cause: error },
+      );
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':

@@ -63,7 +63,15 @@ export class Uploads {
     while (upload.taken > 0 && upload.sent - upload.taken < WINDOW_PARTS && this.#onTheWay < MAX_PARTS_ON_THE_WAY) {
       const from = upload.sent * PART_BYTES;
       if (from >= upload.body.length) return;
-      this.#bus.post(upload.to, upload.reply, FrameType.chunk, upload.stream, upload.sent, '', upload.body.subarray(from, from + PART_BYTES));
+      this.#bus.post(
+        upload.to,
+        upload.reply,
+        FrameType.chunk,
+        upload.stream,
+        upload.sent,
+        '',
+        upload.body.subarray(from, from + PART_BYTES),
+      );
       upload.sent++;
       this.#onTheWay++;
     }

@@ -100,10 +100,21 @@ export class Witness {
     };
     const price = this.#catalog.deployment(seen.placed.deployment)?.price;
     const durationMs = Math.round(this.#clock.now() - seen.startedAt);
-    return { finish: null, usage, isEstimated: true, costNanoUsd: costOf(usage, price) ?? null, ttftMs: seen.ttftMs, durationMs };
+    return {
+      finish: null,
+      usage,
+      isEstimated: true,
+      costNanoUsd: costOf(usage, price) ?? null,
+      ttftMs: seen.ttftMs,
+      durationMs,
+    };
   }
 
-  #event({ request, placed, attempt, startedEpochMs }: SeenAttempt, end: AttemptEnd, error: ErrorCode | null): UsageRecorded {
+  #event(
+    { request, placed, attempt, startedEpochMs }: SeenAttempt,
+    end: AttemptEnd,
+    error: ErrorCode | null,
+  ): UsageRecorded {
     const deployment = this.#catalog.deployment(placed.deployment);
     return {
       v: 1,

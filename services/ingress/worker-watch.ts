@@ -72,7 +72,8 @@ export class WorkerWatch {
         this.remove(worker);
         continue;
       }
-      if (watched.live > 0) this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.ping, 0, 0, '');
+      if (watched.live > 0)
+        this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.ping, 0, 0, '');
     }
   }
 

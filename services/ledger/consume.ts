@@ -75,13 +75,14 @@ async function consumeUntilFailure(deps: ConsumeDeps, stopping: AbortSignal, onS
   await sql`select 1`.execute(db);
   const consumer = await openUsageConsumer(bus, deps.stream);
   const intake = new Intake(consumer, clock);
-  const stop = (): void => intake.stop();
+  const stop = (): void => intake.stop({ isHurried: true });
   stopping.addEventListener('abort', stop);
   if (stopping.aborted) stop();
   let inHand: Batch | undefined;
   try {
     while ((inHand = await intake.take()) !== undefined) {
       await settle(deps, inHand);
+      inHand = undefined;
       onSuccess();
     }
   } catch (failure) {
@@ -113,7 +114,7 @@ async function settle({ db, clock, log, metrics, onCommitted }: ConsumeDeps, bat
 }
 
 async function takeRest(intake: Intake): Promise<Batch[]> {
-  intake.stop();
+  intake.stop({ isHurried: false });
   const rest: Batch[] = [];
   try {
     for (let batch = await intake.take(); batch !== undefined; batch = await intake.take()) rest.push(batch);

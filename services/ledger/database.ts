@@ -41,8 +41,11 @@ export function openDatabase({ url, log, statementTimeoutMs = STATEMENT_TIMEOUT_
       stream: () => givingUpAfter(statementTimeoutMs + SILENCE_AFTER_STATEMENT_MS),
     }),
   });
-  // A connection lost while idle; without a listener it would end the process. The pool makes another one.
-  pool.on('error', (failure) => log.warn({ reason: reasonOf(failure) }, 'postgres connection lost'));
+  // A connection lost while nobody queries: idle, or taken a moment ago. Without both listeners it would end the process;
+  // the pool makes another one.
+  const onLost = (failure: Error): void => log.warn({ reason: reasonOf(failure) }, 'postgres connection lost');
+  pool.on('error', onLost);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
 }
 

@@ -69,10 +69,14 @@ export class Intake {
     }
   }
 
-  /** Pulls no more. What was received, and what this pull still brings, can still be taken. */
-  stop(): void {
+  /**
+   * Pulls no more. What was received, and what the pull still brings until its end, can still be taken. With `isHurried` a
+   * pull that has brought nothing yet is given up. Not before giving messages back: nats-server 2.9 offers one of
+   * them to the pull that is gone, and then forgets it until `ack_wait`.
+   */
+  stop({ isHurried }: { readonly isHurried: boolean }): void {
     this.#isStopped = true;
-    if (this.#received === 0) this.#pull?.stop();
+    if (isHurried && this.#received === 0) this.#pull?.stop();
     this.#makeRoom();
   }
 

@@ -3,10 +3,10 @@ import { decode } from '../../shared/bus.ts';
 import type { Catalog, Deployment } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Placed, Refused, Tried } from '../../shared/messages/envelope.ts';
+import type { Placed, Refused, Tried, Waiting } from '../../shared/messages/envelope.ts';
 import { Envelope } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
-import { wantSubject } from '../../shared/subjects.ts';
+import { ingressOfInbox, routerBounceSubject, wantSubject } from '../../shared/subjects.ts';
 import { pickOrder } from './core/pick.ts';
 import type { SlotTable } from './core/slot-table.ts';
 import type { Waiter, WaitingLines } from './core/waiting-line.ts';
@@ -60,6 +60,11 @@ export class Decider {
     this.#deps.lines.remove(keyOf(reply, stream));
   }
 
+  /** Its ingress is dead, with the clients: each place in line would cost a slot that nobody uses. */
+  forgetIngress(ingress: string): void {
+    this.#deps.lines.removeWhere(({ reply }) => ingressOfInbox(reply) === ingress);
+  }
+
   /** The pool has slots again: the line moves. */
   serveLine(pool: string): void {
     const { lines, slots } = this.#deps;
@@ -76,7 +81,12 @@ export class Decider {
   sweep(now: Millis): void {
     const { lines, slots } = this.#deps;
     for (const waiter of lines.removeExpired(now)) {
-      this.#refuse(waiter.reply, waiter.stream, new GatewayError('deadline_exceeded', 'The deadline came while the request waited for a free slot.'), false);
+      this.#refuse(
+        waiter.reply,
+        waiter.stream,
+        new GatewayError('deadline_exceeded', 'The deadline came while the request waited for a free slot.'),
+        false,
+      );
     }
     for (const waiter of lines.removeWhere(({ pools }) => !pools.some((pool) => slots.hasWorkers(pool)))) {
       this.#refuse(waiter.reply, waiter.stream, noWorkers(), false);
@@ -94,10 +104,15 @@ export class Decider {
     const { catalog, slots, random, clock } = this.#deps;
     const resolution = catalog.resolve(envelope.model);
     if (resolution === undefined) {
-      throw new GatewayError('model_not_found', `The model \`${envelope.model}\` does not exist or you do not have access to it.`, { param: 'model' });
+      throw new GatewayError(
+        'model_not_found',
+        `The model \`${envelope.model}\` does not exist or you do not have access to it.`,
+        { param: 'model' },
+      );
     }
     const remainingMs = envelope.deadlineEpochMs - clock.epochMs();
-    if (remainingMs <= 0) throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
+    if (remainingMs <= 0)
+      throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
     const candidates = pickOrder(resolution, envelope.tried, random);
     const served = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
     this.#noteDeadWorkers(envelope.tried);
@@ -125,13 +140,15 @@ export class Decider {
   }
 
   #stand(waiter: WaitingRequest): void {
-    const { bus, id, lines, metrics } = this.#deps;
+    const { id, lines, metrics } = this.#deps;
     const position = lines.add(waiter);
     if (position === undefined) {
-      throw new GatewayError('queue_full', 'Every deployment of this model is busy and its queue is full.', { retryAfterMs: 1_000 });
+      throw new GatewayError('queue_full', 'Every deployment of this model is busy and its queue is full.', {
+        retryAfterMs: 1_000,
+      });
     }
     metrics.queued.inc();
-    bus.post(waiter.reply, '', FrameType.waiting, waiter.stream, 0, JSON.stringify({ v: 1, router: id, position }));
+    this.#answer(waiter.reply, FrameType.waiting, waiter.stream, { v: 1, router: id, position });
     for (const pool of waiter.pools) {
       if (this.#wantedThisTurn.has(pool)) continue;
       this.#wantedThisTurn.add(pool);
@@ -143,7 +160,7 @@ export class Decider {
   }
 
   #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: { worker: string; slot: number }): void {
-    const { bus, clock, id, metrics } = this.#deps;
+    const { clock, id, metrics } = this.#deps;
     const placed: Placed = {
       v: 1,
       deployment: deployment.id,
@@ -156,13 +173,18 @@ export class Decider {
       ...(waiter.timeoutMs === undefined ? {} : { timeoutMs: waiter.timeoutMs }),
     };
     metrics.placed.inc();
-    bus.post(waiter.reply, '', FrameType.placed, waiter.stream, 0, JSON.stringify(placed));
+    this.#answer(waiter.reply, FrameType.placed, waiter.stream, placed);
   }
 
   #refuse(reply: string, stream: number, error: GatewayError, isRetry: boolean): void {
     const refused: Refused = { v: 1, error: error.toWire(), isExhausted: isRetry && error.code === 'no_deployment' };
     this.#deps.metrics.refused.inc({ code: error.code });
-    this.#deps.bus.post(reply, '', FrameType.refused, stream, 0, JSON.stringify(refused));
+    this.#answer(reply, FrameType.refused, stream, refused);
+  }
+
+  #answer(reply: string, type: FrameType, stream: number, message: Placed | Waiting | Refused): void {
+    const { bus, id } = this.#deps;
+    bus.post(reply, routerBounceSubject(id, ingressOfInbox(reply)), type, stream, 0, JSON.stringify(message));
   }
 
   #noteDeadWorkers(tried: readonly Tried[]): void {
@@ -175,7 +197,9 @@ function keyOf(reply: string, stream: number): string {
 }
 
 function noWorkers(): GatewayError {
-  return new GatewayError('no_deployment', 'No deployment of this model can serve the request now.', { retryAfterMs: 1_000 });
+  return new GatewayError('no_deployment', 'No deployment of this model can serve the request now.', {
+    retryAfterMs: 1_000,
+  });
 }
 
 function firstByPool(deployments: readonly Deployment[]): Map<string, Deployment> {

@@ -9,7 +9,15 @@ import type { RouterBeat } from '../../shared/messages/beat.ts';
 import { FrameType, PoisonedMessage } from '../../shared/messages/frame.ts';
 import type { SlotsReturned } from '../../shared/messages/slots.ts';
 import { SlotsIssued, SlotsRecalled } from '../../shared/messages/slots.ts';
-import { beatSubject, beatWildcard, routerSubject, workerSubject } from '../../shared/subjects.ts';
+import { StallWatch } from '../../shared/stall-watch.ts';
+import {
+  beatSubject,
+  beatWildcard,
+  ingressOfBounce,
+  routerBounceWildcard,
+  routerSubject,
+  workerSubject,
+} from '../../shared/subjects.ts';
 import { SlotTable } from './core/slot-table.ts';
 import { WaitingLines } from './core/waiting-line.ts';
 import type { WaitingRequest } from './decide.ts';
@@ -42,6 +50,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   const metrics = createRouterMetrics(registry, () => lines.size);
   const decider = new Decider({ id, bus, clock, random, catalog, slots, lines, metrics });
   const heardOf = new Map<string, Millis>();
+  const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   let isDraining = false;
 
   const onSlots = (payload: Buffer): void => {
@@ -66,7 +75,11 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   };
   const sweep = (): void => {
     const now = clock.now();
-    for (const [worker, at] of heardOf) if (now - at > SILENT_AFTER_MS) forget(worker);
+    const stalledMs = stall.stalledMs(now);
+    for (const [worker, at] of heardOf) {
+      if (stalledMs > 0) heardOf.set(worker, at + stalledMs);
+      else if (now - at > SILENT_AFTER_MS) forget(worker);
+    }
     decider.sweep(now);
   };
 
@@ -87,8 +100,14 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
       }
     }),
     bus.onMessage(beatWildcard('worker'), WorkerBeat, (message) => {
-      if (message.isDraining) forget(message.worker);
-      else heardOf.set(message.worker, clock.now());
+      if (message.isDraining) return forget(message.worker);
+      const isNew = !heardOf.has(message.worker);
+      heardOf.set(message.worker, clock.now());
+      // It offers its slots to those that it has heard of: a new one serves at once, not after our next heartbeat.
+      if (isNew) beat();
+    }),
+    bus.onFrames(routerBounceWildcard(id), () => undefined, {
+      onNoResponders: (subject) => decider.forgetIngress(ingressOfBounce(subject)),
     }),
   ];
   bus.onConnection((isConnected) => {

@@ -17,8 +17,21 @@ export function createRouterMetrics(registry: Registry, waiting: () => number): 
       this.set(waiting());
     },
   });
-  const placed = new Counter({ name: 'sluice_router_placed_total', help: 'Requests given a slot.', registers: [registry] });
-  const queued = new Counter({ name: 'sluice_router_queued_total', help: 'Requests that had to wait for a slot.', registers: [registry] });
-  const refused = new Counter({ name: 'sluice_router_refused_total', help: 'Requests refused, by error code.', labelNames: ['code'], registers: [registry] });
+  const placed = new Counter({
+    name: 'sluice_router_placed_total',
+    help: 'Requests given a slot.',
+    registers: [registry],
+  });
+  const queued = new Counter({
+    name: 'sluice_router_queued_total',
+    help: 'Requests that had to wait for a slot.',
+    registers: [registry],
+  });
+  const refused = new Counter({
+    name: 'sluice_router_refused_total',
+    help: 'Requests refused, by error code.',
+    labelNames: ['code'],
+    registers: [registry],
+  });
   return { placed: placed.labels(), queued: queued.labels(), refused };
 }

@@ -12,7 +12,10 @@ export interface PartialTask {
 }
 
 /** A part is missing or too much: the sender and this worker disagree, so the attempt must start anew. */
-export type Assembled = { kind: 'more'; taken: number } | { kind: 'whole'; task: PartialTask } | { kind: 'broken'; head: TaskHead | undefined };
+export type Assembled =
+  | { kind: 'more'; taken: number }
+  | { kind: 'whole'; task: PartialTask }
+  | { kind: 'broken'; head: TaskHead | undefined };
 
 /**
  * Puts bodies beyond the broker's `max_payload` together again, from parts that come in order. What it holds is bounded

@@ -50,7 +50,14 @@ type Phase =
   | { kind: 'waiting' }
   | { kind: 'error'; status: number; headers: UpstreamHeaders; parts: Buffer[]; bytes: number }
   | { kind: 'plain'; headers: UpstreamHeaders; parts: Buffer[]; bytes: number }
-  | { kind: 'stream'; headers: UpstreamHeaders; reader: StreamReader; held: Buffer[]; heldBytes: number; isHeadSent: boolean }
+  | {
+      kind: 'stream';
+      headers: UpstreamHeaders;
+      reader: StreamReader;
+      held: Buffer[];
+      heldBytes: number;
+      isHeadSent: boolean;
+    }
   | { kind: 'sending'; end: AttemptEnd; rest: Buffer }
   | { kind: 'over' };
 
@@ -93,10 +100,14 @@ export class Attempt implements UpstreamListener {
     }
   }
 
-  /** The ingress wants no more of it: the provider's connection closes now, and what was used is accounted for. */
-  cancel(code: ErrorCode): void {
+  /**
+   * Ended from outside: the provider's connection closes now, and what was used is accounted for under `code`.
+   * @param told what the ingress is told, when it is not the one who wants no more of it
+   */
+  cancel(code: ErrorCode, told?: GatewayError): void {
     if (this.#phase.kind === 'over') return;
     this.#call?.abort();
+    if (told !== undefined) this.#sender.failed(told);
     this.#conclude(this.#account(), code);
   }
 
@@ -166,8 +177,9 @@ export class Attempt implements UpstreamListener {
     const phase = this.#phase;
     if (phase.kind === 'error') this.#upstreamError(phase);
     else if (phase.kind === 'plain') this.#plainAnswer(phase.headers, phase.parts);
-    else if (phase.kind === 'stream') this.#fail(new GatewayError('upstream_cut_off', `The provider’s stream ended without ${phase.reader.missing}.`));
-    else if (phase.kind === 'waiting') this.#fail(new GatewayError('upstream_malformed', 'The provider gave no answer.'));
+    else if (phase.kind === 'stream') this.#streamEnded(phase);
+    else if (phase.kind === 'waiting')
+      this.#fail(new GatewayError('upstream_malformed', 'The provider gave no answer.'));
   }
 
   onError(error: GatewayError): void {
@@ -176,13 +188,22 @@ export class Attempt implements UpstreamListener {
     if (phase.kind === 'error') return this.#upstreamError(phase);
     if (phase.kind === 'over' || phase.kind === 'sending') return;
     const isCut = phase.kind !== 'waiting';
-    this.#fail(isCut ? new GatewayError('upstream_cut_off', 'The provider’s answer broke off.', { cause: error }) : error);
+    this.#fail(
+      isCut ? new GatewayError('upstream_cut_off', 'The provider’s answer broke off.', { cause: error }) : error,
+    );
   }
 
-  #streamData(phase: Phase & { kind: 'stream' }, chunk: Buffer): void {
+  #streamEnded(phase: Phase & { kind: 'stream' }): void {
+    const { reader } = phase;
+    this.#read(phase, () => reader.end());
+    this.#fail(new GatewayError('upstream_cut_off', `The provider’s stream ended without ${reader.missing}.`));
+  }
+
+  /** Lets the reader read, and passes on what it made of it; ends the attempt when that was the stream's end, or broken. */
+  #read(phase: Phase & { kind: 'stream' }, read: () => void): void {
     let failure: unknown;
     try {
-      phase.reader.push(chunk);
+      read();
     } catch (thrown) {
       failure = thrown;
     }
@@ -192,7 +213,13 @@ export class Attempt implements UpstreamListener {
       this.#fail(GatewayError.from(failure));
     } else if (phase.reader.isComplete) {
       this.#completeStream(phase);
-    } else if (!this.#sender.hasCredit && !this.#isPaused) {
+    }
+  }
+
+  #streamData(phase: Phase & { kind: 'stream' }, chunk: Buffer): void {
+    this.#read(phase, () => phase.reader.push(chunk));
+    if (this.#phase.kind === 'over') return;
+    if (!this.#sender.hasCredit && !this.#isPaused) {
       this.#isPaused = true;
       this.#call?.pause();
     }
@@ -266,8 +293,10 @@ export class Attempt implements UpstreamListener {
   }
 
   #fail(error: GatewayError): void {
+    if (this.#phase.kind === 'over') return;
     const told = this.#redact(error);
-    if (told.cause !== undefined) this.#deps.log.debug({ requestId: this.#task.id, code: told.code, err: told.cause }, 'attempt failed');
+    if (told.cause !== undefined)
+      this.#deps.log.debug({ requestId: this.#task.id, code: told.code, err: told.cause }, 'attempt failed');
     this.#sender.failed(told);
     this.#conclude(this.#account(), told.code);
   }
@@ -277,7 +306,13 @@ export class Attempt implements UpstreamListener {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
     const { journal, workerId, ingressId, deployment, onOver } = this.#deps;
-    const context = { startedEpochMs: this.#startedEpochMs, upstreamStatus: this.#status, error, worker: workerId, ingress: ingressId };
+    const context = {
+      startedEpochMs: this.#startedEpochMs,
+      upstreamStatus: this.#status,
+      error,
+      worker: workerId,
+      ingress: ingressId,
+    };
     journal.record(usageEvent(this.#task, deployment, end, context));
     onOver(this);
   }
@@ -311,9 +346,14 @@ export class Attempt implements UpstreamListener {
     };
   }
 
+  /** A provider may quote the credential in any of its words. */
   #redact(error: GatewayError): GatewayError {
     const { secret } = this.#deps.backend;
-    if (secret === undefined || secret === '' || !error.message.includes(secret)) return error;
-    return new GatewayError(error.code, error.message.replaceAll(secret, '[redacted]'), error);
+    if (secret === undefined || secret === '') return error;
+    const strike = <T extends string | undefined>(text: T): string | T =>
+      text?.replaceAll(secret, '[redacted]') ?? text;
+    const { code, message, param, retryAfterMs, upstream, cause } = error;
+    const said = upstream && { status: upstream.status, code: strike(upstream.code), type: strike(upstream.type) };
+    return new GatewayError(code, strike(message), { param: strike(param), retryAfterMs, upstream: said, cause });
   }
 }

@@ -42,7 +42,10 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #ingresses = new Map<string, Ingress>();
   readonly #assembly = new Assembly();
+  /** Attempts that ended while the broker was away: their ingresses may live and wait. At most as many as there are slots. */
+  #untold: Array<{ readonly inbox: string; readonly stream: number }> = [];
   #live = 0;
+  #isClosed = false;
   #onIdle: (() => void) | undefined;
 
   constructor(deps: IntakeDeps) {
@@ -79,6 +82,11 @@ export class Intake {
     }
   }
 
+  /** This worker itself was deaf for so long: nobody was silent in that time. */
+  forgive(stalledMs: Millis): void {
+    for (const ingress of this.#ingresses.values()) ingress.heardAt += stalledMs;
+  }
+
   /** Checks every clock: of the attempts, of bodies that stopped coming, of ingresses that fell silent. */
   sweep(now: Millis): void {
     for (const [inbox, ingress] of this.#ingresses) {
@@ -94,9 +102,26 @@ export class Intake {
     }
   }
 
-  /** Ends every attempt: nobody can be told of its answer any more, or the process must end. */
+  /**
+   * Ends every attempt: its frames reach nobody any more, or the process must end. The ingresses are told; while the
+   * broker is away, once it is back.
+   */
   abortAll(code: ErrorCode): void {
     for (const ingress of this.#ingresses.values()) this.#cancelAll(ingress, code);
+  }
+
+  /**
+   * The broker is back. Whoever had an attempt here must not wait for it: an ingress that never lost its own connection
+   * has noticed nothing. (As frame 0: an answer that had begun has a gap then, and ends as such.)
+   */
+  onReconnected(): void {
+    for (const { inbox, stream } of this.#untold) new FrameSender(this.#deps.bus, inbox, stream, 0).failed(givenUp());
+    this.#untold = [];
+  }
+
+  /** Takes nothing more: who was sent here before the routers knew is sent elsewhere. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /** Resolves when no attempt is under way. */
@@ -109,8 +134,10 @@ export class Intake {
     const { head, body } = splitHead(payload);
     const task = decode(TaskHead, head);
     const pool = this.#deps.pools.get(task.pool);
-    if (pool === undefined || !pool.take(task.router, task.slot)) {
-      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(new GatewayError('worker_busy', 'The worker has no free slot.'));
+    if (this.#isClosed || pool === undefined || !pool.take(task.router, task.slot)) {
+      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(
+        new GatewayError('worker_busy', 'The worker has no free slot.'),
+      );
       return;
     }
     if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
@@ -120,7 +147,8 @@ export class Intake {
 
   #onChunk(ingress: Ingress, stream: number, sequence: number, part: Buffer): void {
     const assembled = this.#assembly.add(partKey(ingress, stream), sequence, part, this.#deps.clock.now());
-    if (assembled.kind === 'more') return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
+    if (assembled.kind === 'more')
+      return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
     if (assembled.kind === 'broken') {
       if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
       new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(partsLost());
@@ -164,7 +192,12 @@ export class Intake {
   }
 
   #cancelAll(ingress: Ingress, code: ErrorCode): void {
-    for (const attempt of [...ingress.attempts.values()]) attempt.cancel(code);
+    const { inbox } = ingress;
+    for (const [stream, attempt] of [...ingress.attempts]) {
+      if (!this.#deps.bus.isConnected) this.#untold.push({ inbox, stream });
+      // An ingress taken for dead may only have hung: without a word it would wait for this attempt until the deadline.
+      attempt.cancel(code, givenUp());
+    }
   }
 
   #ingress(reply: string): Ingress {
@@ -177,6 +210,10 @@ export class Intake {
     ingress.heardAt = now;
     return ingress;
   }
+}
+
+function givenUp(): GatewayError {
+  return new GatewayError('worker_lost', 'The worker gave the request up.');
 }
 
 function partsLost(): GatewayError {

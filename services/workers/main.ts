@@ -12,6 +12,7 @@ import type { WorkerBeat } from '../../shared/messages/beat.ts';
 import { BEAT_EVERY_MS, RouterBeat } from '../../shared/messages/beat.ts';
 import { FrameType, PoisonedMessage } from '../../shared/messages/frame.ts';
 import { SlotsWanted } from '../../shared/messages/slots.ts';
+import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatSubject, beatWildcard, wantSubject, workerSubject } from '../../shared/subjects.ts';
 import { Intake } from './consume.ts';
 import { openai } from './dialects/openai.ts';
@@ -38,6 +39,8 @@ export interface WorkersDeps {
 
 export interface Workers {
   readonly id: string;
+  /** Why no request can be placed here yet; null when one can. */
+  notReady(): string | null;
   /** Takes no new tasks, lets attempts finish (up to `drainLimitMs`, default 30 s), and hands over every usage event. */
   stop(drainLimitMs?: number): Promise<void>;
 }
@@ -59,11 +62,24 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
   const intake = new Intake({ bus, clock, log, journal, catalog, workerId: id, pools });
   reportGauges(registry, pools, journal);
 
+  const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
+  /** Comes before anybody is called silent. */
+  const forgive = (): void => {
+    const stalledMs = stall.stalledMs(clock.now());
+    if (stalledMs === 0) return;
+    intake.forgive(stalledMs);
+    for (const pool of pools.values()) pool.forgive(stalledMs);
+  };
   const beat = (): void => {
+    forgive();
     const all = [...pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
     const message: WorkerBeat = { v: 1, worker: id, isDraining, pools: all };
     bus.publish(beatSubject('worker', id), message);
     for (const pool of pools.values()) pool.refresh(clock.now());
+  };
+  const sweep = (): void => {
+    forgive();
+    intake.sweep(clock.now());
   };
   const onWant = (type: number, payload: Buffer): void => {
     if (type !== FrameType.want) throw new PoisonedMessage(`not a want: ${type}`);
@@ -71,32 +87,40 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
     pools.get(pool)?.wanted(router, waiting);
   };
   const subscriptions = [
-    bus.onFrames(workerSubject(id), (type, stream, sequence, payload, reply) => intake.onFrame(type, stream, sequence, payload, reply)),
+    bus.onFrames(workerSubject(id), (type, stream, sequence, payload, reply) =>
+      intake.onFrame(type, stream, sequence, payload, reply),
+    ),
     bus.onMessage(beatWildcard('router'), RouterBeat, (message) => {
       for (const pool of pools.values()) pool.onRouterBeat(message);
     }),
-    ...[...pools.keys()].map((pool) => bus.onFrames(wantSubject(pool), (type, _stream, _sequence, payload) => onWant(type, payload))),
+    ...[...pools.keys()].map((pool) =>
+      bus.onFrames(wantSubject(pool), (type, _stream, _sequence, payload) => onWant(type, payload)),
+    ),
   ];
   bus.onConnection((isConnected) => {
-    // Their frames can reach nobody: the ingress has told its clients by itself.
-    if (!isConnected) intake.abortAll('broker_unavailable');
-    else beat();
+    // Frames were lost with the connection, and more would be.
+    if (!isConnected) return intake.abortAll('broker_unavailable');
+    intake.onReconnected();
+    beat();
   });
-  const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(() => intake.sweep(clock.now()), SWEEP_EVERY_MS)];
+  const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
   beat();
 
   return {
     id,
+    notReady: () => ([...pools.values()].some(({ isOffered }) => isOffered) ? null : 'no router is heard of'),
     stop: async (drainLimitMs = DRAIN_LIMIT_MS) => {
       isDraining = true;
       beat();
       const limit = setTimeout(() => intake.abortAll('shutting_down'), drainLimitMs);
-      await intake.idle();
+      while (intake.live > 0) await intake.idle();
+      intake.close();
       clearTimeout(limit);
       for (const timer of timers) clearInterval(timer);
       await bus.flush();
       for (const subscription of subscriptions) subscription.unsubscribe();
-      if (!(await journal.drain(JOURNAL_DRAIN_MS))) log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
+      if (!(await journal.drain(JOURNAL_DRAIN_MS)))
+        log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
       await Promise.all(upstreams.map((upstream) => upstream.close()));
     },
   };

@@ -22,7 +22,11 @@ export class WorkerPool {
   readonly #heardOf = new Map<string, Millis>();
   #isIssueScheduled = false;
 
-  constructor(provider: ProviderConfig, backend: Backend, deps: { bus: Bus; clock: Clock; workerId: string; mayIssue: () => boolean }) {
+  constructor(
+    provider: ProviderConfig,
+    backend: Backend,
+    deps: { bus: Bus; clock: Clock; workerId: string; mayIssue: () => boolean },
+  ) {
     this.name = provider.name;
     this.backend = backend;
     this.#book = new SlotBook(provider.concurrency);
@@ -34,6 +38,11 @@ export class WorkerPool {
 
   get capacity(): number {
     return this.#book.capacity;
+  }
+
+  /** Whether some router has been told of its slots. */
+  get isOffered(): boolean {
+    return this.#heardOf.size > 0;
   }
 
   get inFlight(): number {
@@ -77,6 +86,11 @@ export class WorkerPool {
     this.#scheduleIssue();
   }
 
+  /** This worker itself was deaf for so long: nobody was silent in that time. */
+  forgive(stalledMs: Millis): void {
+    for (const [router, at] of this.#heardOf) this.#heardOf.set(router, at + stalledMs);
+  }
+
   /** Forgets silent routers, and tells the others their account: a lost message is mended here. */
   refresh(now: Millis): void {
     for (const [router, at] of this.#heardOf) if (now - at > SILENT_AFTER_MS) this.forgetRouter(router);
@@ -107,7 +121,13 @@ export class WorkerPool {
   }
 
   #tell(router: string): void {
-    const message: SlotsIssued = { v: 1, worker: this.#workerId, pool: this.name, ...this.#book.account(router), capacity: this.capacity };
+    const message: SlotsIssued = {
+      v: 1,
+      worker: this.#workerId,
+      pool: this.name,
+      ...this.#book.account(router),
+      capacity: this.capacity,
+    };
     this.#bus.post(routerSubject(router), '', FrameType.slots, 0, 0, JSON.stringify(message));
   }
 }

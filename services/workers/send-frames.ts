@@ -39,7 +39,15 @@ export class FrameSender {
   /** A plain answer: head and body in one frame when it fits, else in several. */
   whole(head: ResponseHead, body: readonly Buffer[]): void {
     const joined = body.length === 1 ? (body[0] as Buffer) : Buffer.concat(body);
-    this.#bus.post(this.#inbox, '', FrameType.whole, this.#stream, this.#sequence++, `${JSON.stringify(head)}\n`, joined);
+    this.#bus.post(
+      this.#inbox,
+      '',
+      FrameType.whole,
+      this.#stream,
+      this.#sequence++,
+      `${JSON.stringify(head)}\n`,
+      joined,
+    );
   }
 
   /** @param tokensSoFar output tokens up to and with these bytes */
@@ -57,6 +65,13 @@ export class FrameSender {
   }
 
   failed(error: GatewayError): void {
-    this.#bus.post(this.#inbox, '', FrameType.failed, this.#stream, this.#sequence++, JSON.stringify({ error: error.toWire() }));
+    this.#bus.post(
+      this.#inbox,
+      '',
+      FrameType.failed,
+      this.#stream,
+      this.#sequence++,
+      JSON.stringify({ error: error.toWire() }),
+    );
   }
 }

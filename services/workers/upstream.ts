@@ -128,7 +128,14 @@ class CallHandler implements Dispatcher.DispatchHandler, UpstreamCall {
   }
 }
 
-const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+const UNREACHABLE = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 /** Which half of the call failed. The error's text names hosts and ports, so it stays in `cause`, for the log. */
 function explain(error: Error): GatewayError {

@@ -98,7 +98,7 @@ export interface ModelConfig {
 
 export interface TimeoutsConfig {
   readonly connectMs: number;
-  /** From the request sent to the first token of a stream, or to the headers of a plain answer. */
+  /** From the request sent to the first content token of a stream; a plain answer comes all at once, within `totalMs`. */
   readonly firstTokenMs: number;
   readonly betweenTokensMs: number;
   /** The whole attempt. */

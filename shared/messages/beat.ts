@@ -27,5 +27,10 @@ export const RouterBeat = z.looseObject({
 export type RouterBeat = z.infer<typeof RouterBeat>;
 
 /** ledger → ingresses, core NATS, each `BEAT_EVERY_MS`: `postgres` is null when it answers, else why not. */
-export const LedgerBeat = z.looseObject({ v: z.literal(1), ledger: z.string(), postgres: z.string().nullable(), backlog: z.int().nonnegative() });
+export const LedgerBeat = z.looseObject({
+  v: z.literal(1),
+  ledger: z.string(),
+  postgres: z.string().nullable(),
+  backlog: z.int().nonnegative(),
+});
 export type LedgerBeat = z.infer<typeof LedgerBeat>;

@@ -82,7 +82,12 @@ export function readParcel(parcel: Uint8Array, onFrame: FrameHandler): void {
     const start = at + FRAME_HEADER_BYTES;
     const end = start + bytes.readUInt32BE(at);
     if (end > bytes.length) throw new PoisonedMessage('frame payload cut');
-    onFrame(bytes[at + 4] as number, bytes.readUInt32BE(at + 5), bytes.readUInt32BE(at + 9), bytes.subarray(start, end));
+    onFrame(
+      bytes[at + 4] as number,
+      bytes.readUInt32BE(at + 5),
+      bytes.readUInt32BE(at + 9),
+      bytes.subarray(start, end),
+    );
     at = end;
   }
 }

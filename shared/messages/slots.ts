@@ -19,11 +19,21 @@ export const SlotsIssued = z.looseObject({
 export type SlotsIssued = z.infer<typeof SlotsIssued>;
 
 /** router → all workers of a pool: requests wait at this router. Answered by `SlotsIssued` as slots come free. */
-export const SlotsWanted = z.looseObject({ v: z.literal(1), router: z.string(), pool: z.string(), waiting: z.number() });
+export const SlotsWanted = z.looseObject({
+  v: z.literal(1),
+  router: z.string(),
+  pool: z.string(),
+  waiting: z.number(),
+});
 export type SlotsWanted = z.infer<typeof SlotsWanted>;
 
 /** worker → router: somebody waits elsewhere; give back up to `count` slots that you have not promised. */
-export const SlotsRecalled = z.looseObject({ v: z.literal(1), worker: z.string(), pool: z.string(), count: z.number() });
+export const SlotsRecalled = z.looseObject({
+  v: z.literal(1),
+  worker: z.string(),
+  pool: z.string(),
+  count: z.number(),
+});
 export type SlotsRecalled = z.infer<typeof SlotsRecalled>;
 
 /** router → worker: the slots `from`..`to` (inclusive; none when `to` < `from`) are yours again. */

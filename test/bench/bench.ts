@@ -10,6 +10,8 @@ import { settle } from './account.ts';
 import type { Account } from './account.ts';
 import { describeMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { measureHeld } from './held.ts';
+import type { Held } from './held.ts';
 import { measure, warmUp } from './measure.ts';
 import type { Measurement } from './measure.ts';
 import { measureMemory } from './memory.ts';
@@ -49,6 +51,8 @@ class Bench {
   readonly rounds: number;
   readonly measurements: Measurement[] = [];
   readonly accounts: Account[] = [];
+  readonly held: Held[] = [];
+  readonly mishaps: string[] = [];
   memory: MemoryResult | undefined;
   machine: Machine | undefined;
 
@@ -71,7 +75,13 @@ class Bench {
     }
     for (const scenario of fresh) {
       for (let round = 1; round <= this.rounds; round++) {
-        await this.#withSides(`${scenario.name}, round ${round}`, (sides) => this.#round(round, [scenario], sides));
+        await this.#withSides(`${scenario.name}, round ${round}`, async (sides) => {
+          await this.#round(round, [scenario], sides);
+          for (const side of sides) {
+            const held = await measureHeld(scenario, { side, provider: this.#provider, round });
+            if (held !== undefined) this.held.push(held);
+          }
+        });
       }
     }
     if (isWanted('memory')) await this.#memory();
@@ -99,7 +109,7 @@ class Bench {
 
   async #memory(): Promise<void> {
     const side = await this.#start(() => this.#startSluice());
-    await warmUp({ side, provider: this.#provider });
+    await this.#warmUp(side);
     progress('memory: counting what is left after many requests');
     this.memory = await measureMemory({ side, provider: this.#provider, round: 1 }, this.#flags.quick === true);
     await this.#close('memory', side);
@@ -111,10 +121,15 @@ class Bench {
     const sluice = await this.#start(() => this.#startSluice());
     sides.push(sluice);
     progress('warming up');
-    for (const side of sides) await warmUp({ side, provider: this.#provider });
+    for (const side of sides) await this.#warmUp(side);
     await work(sides);
     await this.#close(what, sluice);
     for (const side of sides) await side.stop();
+  }
+
+  async #warmUp(side: Side): Promise<void> {
+    const errors = await warmUp({ side, provider: this.#provider });
+    if (Object.keys(errors).length > 0) this.mishaps.push(`warm-up, ${side.name}: ${JSON.stringify(errors)}`);
   }
 
   async #startSluice(): Promise<Side> {
@@ -157,7 +172,8 @@ class Bench {
   ): Promise<T> {
     const folder = this.#flags.profile;
     if (folder === undefined || side.gateway === undefined) return work();
-    const inspector = await side.gateway.inspector();
+    const inspector = await side.inspector();
+    if (inspector === undefined) return work();
     await inspector.startProfile();
     const result = await work();
     const profile = await inspector.stopProfile();
@@ -247,8 +263,8 @@ const run: Run = {
   isScaledOut: flags.processes === true,
   machine: bench.machine,
 };
-const { measurements, accounts, memory } = bench;
-const results = { measurements, accounts, memory };
+const { measurements, accounts, memory, held, mishaps } = bench;
+const results = { measurements, accounts, memory, held, mishaps };
 const targets = checkTargets(results);
 const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);

@@ -1,4 +1,4 @@
-/** Looks into a running Node process through its inspector, which is opened only when first needed: it then costs nothing before. */
+/** Looks into a running Node process through its inspector, which is opened when first needed: until then it costs nothing. */
 import type { Child } from './child.ts';
 import type { CpuProfile } from './profile.ts';
 
@@ -9,7 +9,7 @@ export interface HeapUsage {
   readonly backingStorageSize?: number;
 }
 
-/** V8 collects in steps: after two, what is left is what is held. */
+/** What a first collection only finds to be garbage (finalizers, weak references) goes with the second. */
 const COLLECTIONS = 2;
 const SAMPLE_EVERY_US = 500;
 
@@ -40,7 +40,11 @@ export class Inspector {
     return new Inspector(socket);
   }
 
-  async heapAfterCollection(): Promise<HeapUsage> {
+  /**
+   * What the process holds: everything else has been collected. V8 drops compiled code with it, so nothing that is timed
+   * may follow.
+   */
+  async held(): Promise<HeapUsage> {
     for (let n = 0; n < COLLECTIONS; n++) await this.#call('HeapProfiler.collectGarbage');
     return (await this.#call('Runtime.getHeapUsage')) as HeapUsage;
   }

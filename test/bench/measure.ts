@@ -1,6 +1,6 @@
 /** One window of load on one side: what the load generator saw, and what it cost whom. */
 import { runLoad } from './loadgen.ts';
-import type { LoadOptions, LoadResult } from './loadgen.ts';
+import type { LoadResult } from './loadgen.ts';
 import { cpuNs, machineBusyNs, processTree, reapedCpuNs, residentBytes } from './proc-cpu.ts';
 import type { BenchProvider, ProviderCounts } from './provider.ts';
 import { WARM_UP, chatBody } from './scenarios.ts';
@@ -45,27 +45,36 @@ export interface MeasureOptions {
 const SAMPLE_EVERY_MS = 100;
 const DRAINED_WITHIN_MS = 10_000;
 
-export async function warmUp({ side, provider }: Omit<MeasureOptions, 'round'>): Promise<void> {
-  for (const { provider: script, load } of WARM_UP) {
+/** Resolves with the errors there were, by kind. */
+export async function warmUp({ side, provider }: Omit<MeasureOptions, 'round'>): Promise<Record<string, number>> {
+  const errors: Record<string, number> = {};
+  for (const { provider: script, load: how } of WARM_UP) {
     await provider.configure(script);
-    await runLoad({ ...load, ...target(side, 1_000, load.stream === true) });
+    Object.assign(errors, (await load(side, { load: how, bodyBytes: 1_000 })).errors);
   }
+  return errors;
 }
 
-export async function measure(
-  {
-    name,
-    provider: script,
-    load,
-    bodyBytes,
-  }: Pick<Scenario, 'provider' | 'load' | 'bodyBytes'> & { readonly name: Measurement['scenario'] },
-  { side, provider, round }: MeasureOptions,
-): Promise<Measurement> {
-  await provider.configure(script);
+/** One run of the load generator against a side. */
+export function load(side: Side, { load: how, bodyBytes }: Pick<Scenario, 'load' | 'bodyBytes'>): Promise<LoadResult> {
+  const { url, key, model } = side;
+  return runLoad({
+    ...how,
+    url,
+    headers: [`authorization: Bearer ${key}`, 'content-type: application/json'],
+    body: chatBody(model, bodyBytes, how.stream === true),
+    samples: true,
+  });
+}
+
+export type Window = Pick<Scenario, 'provider' | 'load' | 'bodyBytes'> & { readonly name: Measurement['scenario'] };
+
+export async function measure(window: Window, { side, provider, round }: MeasureOptions): Promise<Measurement> {
+  await provider.configure(window.provider);
   const countsBefore = await provider.counts(side.providerKey);
   const memory = new MemoryWatch(side);
   const before = readCpu(side, provider);
-  const result = await runLoad({ ...load, ...target(side, bodyBytes, load.stream === true) });
+  const result = await load(side, window);
   const after = readCpu(side, provider);
   memory.stop();
   const left = await untilDrained(side, provider);
@@ -75,9 +84,9 @@ export async function measure(
     promptTokens: counts.promptTokens - countsBefore.promptTokens,
     completionTokens: counts.completionTokens - countsBefore.completionTokens,
   };
-  const isStream = load.stream === true;
+  const isStream = window.load.stream === true;
   return {
-    scenario: name,
+    scenario: window.name,
     side: side.name,
     round,
     load: result,
@@ -86,19 +95,6 @@ export async function measure(
     otherCores: otherCores(before, after),
     memory: memory.uses(),
     left,
-  };
-}
-
-function target(
-  { url, key, model }: Side,
-  bytes: Scenario['bodyBytes'],
-  isStream: boolean,
-): Pick<LoadOptions, 'url' | 'headers' | 'body' | 'samples'> {
-  return {
-    url,
-    headers: [`authorization: Bearer ${key}`, 'content-type: application/json'],
-    body: chatBody(model, bytes, isStream),
-    samples: true,
   };
 }
 
@@ -115,12 +111,12 @@ function readCpu(side: Side, provider: BenchProvider): Cpu {
   return { at: performance.now(), parts, oursNs, busyNs: machineBusyNs() };
 }
 
-function costs(before: Cpu, after: Cpu, units: number, load: LoadResult): Partial<Record<Part, number>> {
+function costs(before: Cpu, after: Cpu, units: number, result: LoadResult): Partial<Record<Part, number>> {
   if (after.busyNs === undefined || units === 0) return {};
   const cost: Partial<Record<Part, number>> = {};
   for (const [part, ns] of after.parts) cost[part] = (ns - (before.parts.get(part) ?? 0)) / units / 1_000;
-  const measured = load.stream === undefined ? load.ok : load.stream.tokens;
-  if (measured > 0) cost.loadgen = (load.loadgen_cpu_s * 1e6) / measured;
+  const measured = result.stream === undefined ? result.ok : result.stream.tokens;
+  if (measured > 0) cost.loadgen = (result.loadgen_cpu_s * 1e6) / measured;
   return cost;
 }
 

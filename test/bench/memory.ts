@@ -38,8 +38,7 @@ export async function measureMemory(options: MeasureOptions, isQuick: boolean): 
   const look = async (requests: number): Promise<HeapLook> => {
     // What the ledger has not written yet is held, and rightly so.
     await settle('memory', side, provider);
-    const inspector = await side.gateway?.inspector();
-    const heap = await inspector?.heapAfterCollection();
+    const heap = await (await side.inspector())?.held();
     const [main] = side.gateway?.roots() ?? [];
     return {
       requests,

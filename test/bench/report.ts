@@ -1,6 +1,7 @@
 /** The results as Markdown tables that are also legible in a terminal. */
 import {
   Figures,
+  figure,
   complete,
   cpu,
   gap,
@@ -42,7 +43,7 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('Plain requests at a fixed rate, open loop', openRows(figures)),
     section('200 streams of 64 tokens, one each 10 ms', streamRows(figures, 'streams-200')),
     section('1,000 streams of 50 tokens, one each 100 ms', streamRows(figures, 'streams-1000')),
-    section('Memory of 1,000 streams', memoryRows(figures)),
+    section('Memory of 1,000 streams', memoryRows(figures, results)),
     section('Memory after many requests', heapRows(results)),
     section('Accounts: what the provider served, what the ledger has', accountRows(results)),
     section(`Targets: ${targets.filter(({ isMet }) => isMet).length} of ${targets.length} met`, targetRows(targets)),
@@ -147,7 +148,7 @@ function streamRows(figures: Figures, scenario: 'streams-200' | 'streams-1000'):
   return [[...titles, ...cpuTitles('token'), 'other load, cores'], ...rows];
 }
 
-function memoryRows(figures: Figures): Row[] {
+function memoryRows(figures: Figures, { held }: Results): Row[] {
   const scenario = 'streams-1000';
   const parts: ReadonlyArray<readonly [SideName, Part]> = [
     ['yardstick', 'gateway'],
@@ -155,14 +156,24 @@ function memoryRows(figures: Figures): Row[] {
     ['sluice', 'nats'],
     ['sluice', 'postgres'],
   ];
+  const heldKib = (side: SideName): Figure | undefined =>
+    figure(
+      held
+        .filter((found) => found.side === side)
+        .map(({ beforeBytes, openBytes, streams }) => (openBytes - beforeBytes) / 1_024 / streams),
+    );
   const rows = (figures.has(scenario) ? parts : []).map(([side, part]) => [
     side,
     part === 'gateway' ? 'process' : part,
     show(figures.of(scenario, side, memoryMiB(part, 'beforeBytes')), 0),
     show(figures.of(scenario, side, memoryMiB(part, 'peakBytes')), 0),
     show(figures.of(scenario, side, kibPerStream(part)), 1),
+    part === 'gateway' ? show(heldKib(side), 1) : '',
   ]);
-  return [['side', 'of', 'RSS before, MiB', 'peak, MiB', 'KiB for each stream'], ...rows];
+  return [
+    ['side', 'of', 'RSS before, MiB', 'peak, MiB', 'KiB for each stream', 'held in heap and buffers, KiB for each'],
+    ...rows,
+  ];
 }
 
 function heapRows({ memory }: Results): Row[] {

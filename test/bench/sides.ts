@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { startNode } from './child.ts';
 import { startGateway } from './gateway.ts';
 import type { BenchGateway, GatewayOptions } from './gateway.ts';
+import { Inspector } from './inspector.ts';
 import { processTree } from './proc-cpu.ts';
 import type { BenchProvider } from './provider.ts';
 
@@ -22,10 +23,13 @@ export interface Side {
   /** The processes of each part, as they are now. */
   parts(): ReadonlyMap<Part, readonly number[]>;
   readonly gateway: BenchGateway | undefined;
+  /** Into the process that takes the requests. */
+  inspector(): Promise<Inspector | undefined>;
   stop(): Promise<void>;
 }
 
 const PATH = '/v1/chat/completions';
+const YARDSTICK = fileURLToPath(new URL('./yardstick.ts', import.meta.url));
 
 export function directSide({ url }: BenchProvider): Side {
   const key = 'sk-direct';
@@ -37,13 +41,15 @@ export function directSide({ url }: BenchProvider): Side {
     model: 'gpt-4o-mini',
     parts: () => new Map(),
     gateway: undefined,
+    inspector: () => Promise.resolve(undefined),
     stop: () => Promise.resolve(),
   };
 }
 
 export async function startYardstick({ url }: BenchProvider): Promise<Side> {
-  const child = await startNode('yardstick', [fileURLToPath(new URL('./yardstick.ts', import.meta.url)), url]);
+  const child = await startNode('yardstick', ['--inspect-port=127.0.0.1:0', YARDSTICK, url]);
   const [, own = ''] = await child.line(/yardstick on (\S+)/);
+  let inspector: Inspector | undefined;
   return {
     name: 'yardstick',
     url: own + PATH,
@@ -52,7 +58,11 @@ export async function startYardstick({ url }: BenchProvider): Promise<Side> {
     model: 'gpt-4o-mini',
     parts: () => new Map([['gateway', [child.pid]]]),
     gateway: undefined,
-    stop: () => child.stop(),
+    inspector: async () => (inspector ??= await Inspector.open(child)),
+    stop: () => {
+      inspector?.close();
+      return child.stop();
+    },
   };
 }
 
@@ -66,6 +76,7 @@ export async function startSluice(options: GatewayOptions): Promise<Side> {
     model: gateway.model,
     parts: () => partsOf(gateway.roots()),
     gateway,
+    inspector: () => gateway.inspector(),
     stop: () => gateway.stop(),
   };
 }

@@ -13,12 +13,16 @@ import {
   timeToFirst,
 } from './figures.ts';
 import type { Figure } from './figures.ts';
+import type { Held } from './held.ts';
 import type { Measurement } from './measure.ts';
 import type { MemoryResult } from './memory.ts';
 
 export interface Results {
   readonly measurements: readonly Measurement[];
   readonly memory: MemoryResult | undefined;
+  readonly held: readonly Held[];
+  /** What went wrong outside of the measurements. */
+  readonly mishaps: readonly string[];
   readonly accounts: readonly Account[];
 }
 
@@ -113,8 +117,8 @@ function hung(measurements: readonly Measurement[], memory: MemoryResult | undef
 }
 
 /** What must not happen on any machine, however slow or busy. */
-export function findProblems({ measurements, memory, accounts }: Results): string[] {
-  const problems: string[] = [];
+export function findProblems({ measurements, memory, accounts, held, mishaps }: Results): string[] {
+  const problems = [...mishaps];
   for (const { scenario, side, round, load, left } of measurements) {
     const errors = Object.entries(load.errors).map(([kind, times]) => `${times} × ${kind}`);
     const example = load.examples?.[0];
@@ -127,6 +131,10 @@ export function findProblems({ measurements, memory, accounts }: Results): strin
     const errors = Object.entries(memory.load.errors).map(([kind, times]) => `${times} × ${kind}`);
     if (errors.length > 0) problems.push(`memory: ${errors.join(', ')}`);
     if (memory.left > 0) problems.push(`memory: ${memory.left} requests still under way after the load`);
+  }
+  for (const { side, errors, examples } of held) {
+    if (Object.keys(errors).length > 0)
+      problems.push(`open streams, ${side}: ${JSON.stringify(errors)} ${examples[0] ?? ''}`);
   }
   for (const { of, provider, ledger, unaccounted, unaccountedTokens } of accounts) {
     if (unaccounted > 0)

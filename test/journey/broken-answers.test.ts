@@ -36,9 +36,10 @@ const STREAMED = [
   { what: 'bytes that are not HTTP', script: 'seq=garbage', code: 'upstream_failed' },
 ];
 
-const CASES = [...PLAIN.map((fault) => ({ ...fault, stream: false })), ...STREAMED.map((fault) => ({ ...fault, stream: true }))].map(
-  (fault, index) => ({ outputTokens: 0, ...fault, name: `broken${index}` }),
-);
+const CASES = [
+  ...PLAIN.map((fault) => ({ ...fault, stream: false })),
+  ...STREAMED.map((fault) => ({ ...fault, stream: true })),
+].map((fault, index) => ({ outputTokens: 0, ...fault, name: `broken${index}` }));
 
 let journey: Journey;
 
@@ -74,8 +75,15 @@ describe.each(CASES)('a 200 with $what (stream: $stream)', ({ name, stream, code
     expect(response.status).toBe(502);
     expect(response.headers.get('content-type')).toBe('application/json');
     expect(response.headers.get('x-should-retry')).toBe('true');
-    expect(await errorOf(response)).toEqual({ message: expect.any(String) as string, type: 'server_error', param: null, code });
-    expect((await journey.gateway.rowsOf(requestIdOf(response), 1)).map(brief)).toEqual([{ deployment: `${name}/m`, error: code, finish: null, outputTokens }]);
+    expect(await errorOf(response)).toEqual({
+      message: expect.any(String) as string,
+      type: 'server_error',
+      param: null,
+      code,
+    });
+    expect((await journey.gateway.rowsOf(requestIdOf(response), 1)).map(brief)).toEqual([
+      { deployment: `${name}/m`, error: code, finish: null, outputTokens },
+    ]);
   });
 });
 
@@ -87,7 +95,9 @@ test('the ledger holds one row for each request that the provider counted', asyn
 });
 
 test('the tokens of the attempts that succeeded are those that the provider counted', async () => {
-  const served = (await journey.gateway.rows(journey.provider.stats().total.requests)).filter(({ deployment }) => deployment === 'good/m');
+  const served = (await journey.gateway.rows(journey.provider.stats().total.requests)).filter(
+    ({ deployment }) => deployment === 'good/m',
+  );
   const { promptTokens, completionTokens } = journey.counted('good');
   expect(served.reduce((sum, row) => sum + Number(row.input_tokens), 0)).toBe(promptTokens);
   expect(served.reduce((sum, row) => sum + Number(row.output_tokens), 0)).toBe(completionTokens);

@@ -37,7 +37,12 @@ beforeAll(async () => {
       ...Object.fromEntries(failing),
     },
     routes: {
-      ...Object.fromEntries([...EARLY.map(({ name }) => name), 'refusing'].map((name) => [`${name}-or-good`, { targets: [`${name}/m`, 'good/m'] }])),
+      ...Object.fromEntries(
+        [...EARLY.map(({ name }) => name), 'refusing'].map((name) => [
+          `${name}-or-good`,
+          { targets: [`${name}/m`, 'good/m'] },
+        ]),
+      ),
       'many-fail': { targets: ['role-then-err/m', 'cut/m', 'refusing/m', 'failing0/m', 'good/m'] },
       'none-left': { targets: ['cut/m', 'role-then-err/m'], fallbacks: ['failing3/m'] },
       'with-fallbacks': { targets: ['failing0/m'], fallbacks: ['failing1/m', 'good/m', 'spare/m'] },
@@ -114,7 +119,22 @@ test('a throttled client is told when to come back, in the provider’s words', 
   const response = await journey.chat('failing3/m');
   expect(response.status).toBe(429);
   expect(response.headers.get('retry-after')).toBe('7');
-  expect(await errorOf(response)).toEqual({ message: 'Rate limit reached for requests.', type: 'requests', param: null, code: 'rate_limit_exceeded' });
+  expect(await errorOf(response)).toEqual({
+    message: 'Rate limit reached for requests.',
+    type: 'requests',
+    param: null,
+    code: 'rate_limit_exceeded',
+  });
+});
+
+test('a request of several parts is given whole to the next deployment', async () => {
+  const content = Array.from({ length: 200_000 }, (_, at) => `${at} `).join('');
+  const response = await journey.chat('failing0-or-good', { messages: [{ role: 'user', content }] });
+  expect(response.status).toBe(200);
+  const { messages } = JSON.parse(journey.bodies('good').at(-1)?.toString() ?? '') as {
+    messages: { content: string }[];
+  };
+  expect(messages[0]?.content === content).toBe(true);
 });
 
 test('the connection of a provider that took too long is closed', async () => {

@@ -6,7 +6,11 @@ import { finishesOf, readStream, textOf } from '../support/sse.ts';
 const ODD_TEXT = '\u2028\u0085\u{1f642}\u2028 ';
 const WAYS = [
   { what: 'one byte at a time', script: 'bytewise&u2028&n=3', text: `token ${ODD_TEXT}`.repeat(3) },
-  ...[1, 3, 5, 6, 7, 40].map((at) => ({ what: `in two pieces, cut after byte ${at}`, script: `split=${at}&n=4`, text: 'token '.repeat(4) })),
+  ...[1, 3, 5, 6, 7, 40].map((at) => ({
+    what: `in two pieces, cut after byte ${at}`,
+    script: `split=${at}&n=4`,
+    text: 'token '.repeat(4),
+  })),
   { what: 'with CRLF', script: 'crlf', text: 'token '.repeat(8) },
   { what: 'with CRLF, one byte at a time', script: 'crlf&bytewise&n=3', text: 'token '.repeat(3) },
   { what: 'without a space after data:', script: 'nospace', text: 'token '.repeat(8) },
@@ -43,13 +47,17 @@ test.each(WAYS)('a stream $what arrives whole', async ({ name, text }) => {
 });
 
 test('comments of the provider are passed on', async () => {
-  const { comments } = await readStream(await journey.chat(`${WAYS.find(({ script }) => script === 'ping')?.name}/m`, { stream: true }));
+  const { comments } = await readStream(
+    await journey.chat(`${WAYS.find(({ script }) => script === 'ping')?.name}/m`, { stream: true }),
+  );
   expect(comments).toEqual(Array<string>(8).fill('ping'));
 });
 
 test('64-bit integers in a stream are not rounded', async () => {
   const { text } = await readStream(await journey.chat('odd/m', { stream: true }));
-  expect(text).toContain('"x_trace_id":9223372036854775807,"x_unknown":{"z":18446744073709551615,"a":[-9007199254740993,1.0,0.10,1e2],"":null}');
+  expect(text).toContain(
+    '"x_trace_id":9223372036854775807,"x_unknown":{"z":18446744073709551615,"a":[-9007199254740993,1.0,0.10,1e2],"":null}',
+  );
 });
 
 test('a plain answer of 1 MB arrives whole', async () => {
@@ -74,7 +82,9 @@ describe('usage', () => {
   });
 
   test('the usage chunk comes last, with no choices', async () => {
-    const { chunks } = await readStream(await journey.chat('plain/m', { stream: true, stream_options: { include_usage: true } }));
+    const { chunks } = await readStream(
+      await journey.chat('plain/m', { stream: true, stream_options: { include_usage: true } }),
+    );
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 8 } });
     expect(chunks.slice(0, -1).every(({ usage }) => usage === null)).toBe(true);
   });
@@ -82,7 +92,9 @@ describe('usage', () => {
   test('is in the ledger whether or not the client asked', async () => {
     const response = await journey.chat('plain/m', { stream: true });
     await response.text();
-    expect(await journey.gateway.rowsOf(requestIdOf(response), 1)).toMatchObject([{ is_estimated: false, output_tokens: 8 }]);
+    expect(await journey.gateway.rowsOf(requestIdOf(response), 1)).toMatchObject([
+      { is_estimated: false, output_tokens: 8 },
+    ]);
   });
 });
 
@@ -109,7 +121,10 @@ describe.each([true, false])('stream: %s', (stream) => {
 });
 
 test('parallel tool calls come through the SDK’s stream helper with their own arguments', async () => {
-  const runner = journey.openai.chat.completions.stream({ model: 'tools/m', messages: [{ role: 'user', content: 'weather and time?' }] });
+  const runner = journey.openai.chat.completions.stream({
+    model: 'tools/m',
+    messages: [{ role: 'user', content: 'weather and time?' }],
+  });
   const completion = await runner.finalChatCompletion();
   const calls = completion.choices[0]?.message.tool_calls ?? [];
   expect(calls.map((call) => (call.type === 'function' ? [call.function.name, call.function.arguments] : []))).toEqual([
@@ -120,7 +135,10 @@ test('parallel tool calls come through the SDK’s stream helper with their own 
 });
 
 test('tool calls of a plain answer pass', async () => {
-  const { choices } = await journey.openai.chat.completions.create({ model: 'tools/m', messages: [{ role: 'user', content: 'weather?' }] });
+  const { choices } = await journey.openai.chat.completions.create({
+    model: 'tools/m',
+    messages: [{ role: 'user', content: 'weather?' }],
+  });
   expect(choices[0]?.message.tool_calls).toHaveLength(2);
   expect(choices[0]?.message.content).toBeNull();
 });

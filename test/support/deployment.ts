@@ -62,15 +62,16 @@ export class Deployment {
     this.#configFile = configFile;
   }
 
-  /** Starts one more; resolves when it says that it is ready. */
-  async add(role: Role): Promise<ServiceProcess> {
+  /** Starts one more; resolves when it is ready. @param env on top of everybody's */
+  async add(role: Role, env: Readonly<Record<string, string>> = {}): Promise<ServiceProcess> {
     const child = await this.#processes.spawn(role, {
-      args: ['--config', this.#configFile],
-      env: this.#env,
+      args: ['--config', this.#configFile, ...(role === 'ingress' ? [] : ['--metrics-port', '0'])],
+      env: { ...this.#env, ...env },
       cwd: this.#processes.folder,
     });
-    const { id, url } = (await child.logged('ready')) as unknown as { id: string; url?: string };
-    const service: ServiceProcess = { ...child, role, id, url: url ?? '' };
+    const said = (await child.logged('ready')) as unknown as { id: string; url?: string; metrics?: string };
+    if (said.metrics !== undefined) await untilReady(said.metrics);
+    const service: ServiceProcess = { ...child, role, id: said.id, url: said.url ?? '' };
     this.#services.push(service);
     void child.exited.then(() => this.#services.splice(this.#services.indexOf(service), 1));
     return service;
@@ -110,6 +111,18 @@ export class Deployment {
     );
   }
 
+  /** Waits until a number of an ingress' `/metrics` satisfies the predicate, and answers it. */
+  async metric(url: string, name: string, isEnough: (value: number) => boolean, timeoutMs = 10_000): Promise<number> {
+    let value = Number.NaN;
+    const look = async (): Promise<boolean> => {
+      const text = await fetch(`${url}/metrics`).then((response) => response.text());
+      value = Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+      return isEnough(value);
+    };
+    await until(look, timeoutMs, () => `${name} is ${value}`);
+    return value;
+  }
+
   /** What the services logged as warnings or worse: for the message of a test that failed. */
   complaints(): string[] {
     return this.#services.flatMap(({ role, lines }) =>
@@ -122,11 +135,11 @@ export class Deployment {
   }
 }
 
-/** The ledger's rows of one model, as clients named it. */
+/** The ledger's rows of one model, as its providers call it. */
 export function rowsOfModel(databaseUrl: string, model: string): Promise<LedgerRow[]> {
   return withConnection(databaseUrl, async (client) => {
     const { rows } = await client.query<LedgerRow & { [column: string]: unknown }>(
-      'select * from attempts where model = $1',
+      'select * from attempts where upstream_model = $1',
       [model],
     );
     return rows;

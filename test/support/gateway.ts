@@ -48,7 +48,12 @@ export interface TestGateway {
   readonly config: Config;
   readonly nats: TestNats;
   readonly databaseUrl: string;
-  readonly services: { router: RunningService; worker: RunningService; ledger: RunningService; ingress: RunningIngress };
+  readonly services: {
+    router: RunningService;
+    worker: RunningService;
+    ledger: RunningService;
+    ingress: RunningIngress;
+  };
   /** `POST` with the test's key and a JSON body. */
   post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
   /** Waits until the ledger holds `count` attempts, and answers them in the order in which they began. */
@@ -58,7 +63,11 @@ export interface TestGateway {
   stop(): Promise<void>;
 }
 
-export async function startTestGateway({ yaml, server, log: logTo = 'error' }: TestGatewayOptions): Promise<TestGateway> {
+export async function startTestGateway({
+  yaml,
+  server,
+  log: logTo = 'error',
+}: TestGatewayOptions): Promise<TestGateway> {
   const [nats, database] = await Promise.all([freshNats(), freshDatabase()]);
   const config = testConfig(yaml, server);
   const log = typeof logTo === 'string' ? createLog(logTo, 'test') : logTo;
@@ -71,7 +80,11 @@ export async function startTestGateway({ yaml, server, log: logTo = 'error' }: T
       method: 'POST',
       body: typeof body === 'string' ? body : JSON.stringify(body),
       ...init,
-      headers: { authorization: `Bearer ${TEST_KEY}`, 'content-type': 'application/json', ...(init.headers as Record<string, string>) },
+      headers: {
+        authorization: `Bearer ${TEST_KEY}`,
+        'content-type': 'application/json',
+        ...(init.headers as Record<string, string>),
+      },
     });
   return {
     url: ingress.url,

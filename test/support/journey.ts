@@ -1,4 +1,5 @@
 import OpenAI from 'openai';
+import { SIMULATED } from '../../shared/providers.ts';
 import type { LedgerRow, TestGateway, TestGatewayOptions } from './gateway.ts';
 import { startTestGateway, TEST_KEY } from './gateway.ts';
 import { startProvider } from './provider.ts';
@@ -12,7 +13,10 @@ export interface Played {
 }
 
 export interface JourneyOptions extends Omit<TestGatewayOptions, 'yaml'> {
-  /** By provider name: the script that it plays (`provider/script.ts`), alone or with more of its configuration. Each has the model `m`. */
+  /**
+   * By provider name: the script that it plays (`provider/script.ts`), alone or with more of its configuration. Each has
+   * the model `m`. `simulated` is the gateway's own.
+   */
   readonly providers: Readonly<Record<string, string | Played>>;
   readonly routes?: Readonly<Record<string, unknown>>;
   readonly defaults?: string;
@@ -29,14 +33,24 @@ export interface Journey {
   bodies(name: string): Buffer[];
   /** A chat request with one message; `more` adds to its body. */
   chat(model: string, more?: object, init?: RequestInit): Promise<Response>;
+  /** The JSON at a path, with the test's key. */
+  get(path: string): Promise<unknown>;
+  /** The test's key, for requests that none of these makes. */
+  readonly headers: Readonly<Record<string, string>>;
   stop(): Promise<void>;
 }
 
 export const PRICE = { input: '1 USD', output: '2 USD' };
 
-export async function startJourney({ providers, routes = {}, defaults = 'n=8', ...options }: JourneyOptions): Promise<Journey> {
+export async function startJourney({
+  providers,
+  routes = {},
+  defaults = 'n=8',
+  ...options
+}: JourneyOptions): Promise<Journey> {
   const provider = await startProvider({ defaults, record: 1_000 });
   const configured = Object.entries(providers).map(([name, played]) => {
+    if (name === SIMULATED.name) return [name, {}];
     const { script, ...more } = typeof played === 'string' ? { script: played } : played;
     const url = `${provider.url}/m/up=${name}${script === '' ? '' : `&${script}`}/v1`;
     return [name, { base_url: url, api_key: keyOf(name), models: { m: { price: PRICE } }, ...more }];
@@ -45,7 +59,10 @@ export async function startJourney({ providers, routes = {}, defaults = 'n=8', .
   const yaml = `providers: ${JSON.stringify(Object.fromEntries(configured))}\nroutes: ${JSON.stringify(routes)}\n`;
   const gateway = await startTestGateway({ yaml, ...options });
   const seriesOf = (name: string): Counters[] =>
-    Object.entries(provider.stats().byLabelKeyModel).flatMap(([series, counters]) => (series.startsWith(`${name}|`) ? [counters] : []));
+    Object.entries(provider.stats().byLabelKeyModel).flatMap(([series, counters]) =>
+      series.startsWith(`${name}|`) ? [counters] : [],
+    );
+  const headers = { authorization: `Bearer ${TEST_KEY}` };
   return {
     gateway,
     provider,
@@ -54,7 +71,13 @@ export async function startJourney({ providers, routes = {}, defaults = 'n=8', .
     bodies: (name) =>
       provider.requests().flatMap(({ path, body }) => (new RegExp(`/m/up=${name}[&/]`).test(path) ? [body] : [])),
     chat: (model, more = {}, init) =>
-      gateway.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'Say something.' }], ...more }, init),
+      gateway.post(
+        '/v1/chat/completions',
+        { model, messages: [{ role: 'user', content: 'Say something.' }], ...more },
+        init,
+      ),
+    get: async (path) => (await fetch(`${gateway.url}${path}`, { headers })).json(),
+    headers,
     stop: async () => {
       await gateway.stop();
       await provider.stop();
@@ -84,7 +107,15 @@ export function brief({ deployment, error, finish, output_tokens }: LedgerRow): 
 }
 
 function sum(all: readonly Counters[]): Counters {
-  const total: Counters = { requests: 0, promptTokens: 0, completionTokens: 0, streamsFinished: 0, streamsCut: 0, abandoned: 0 };
-  for (const counters of all) for (const name of Object.keys(total) as (keyof Counters)[]) total[name] += counters[name];
+  const total: Counters = {
+    requests: 0,
+    promptTokens: 0,
+    completionTokens: 0,
+    streamsFinished: 0,
+    streamsCut: 0,
+    abandoned: 0,
+  };
+  for (const counters of all)
+    for (const name of Object.keys(total) as (keyof Counters)[]) total[name] += counters[name];
   return total;
 }

@@ -51,7 +51,7 @@ export class Load {
   readonly #options: LoadOptions;
   readonly #lanes: Promise<void>[];
   #isStopping = false;
-  #inFlight = 0;
+  readonly #underWay = new Set<Promise<Outcome>>();
 
   static start(options: LoadOptions): Load {
     return new Load(options);
@@ -62,15 +62,18 @@ export class Load {
     this.#lanes = Array.from({ length: options.lanes ?? 24 }, (_, lane) => this.#run(lane));
   }
 
-  get inFlight(): number {
-    return this.#inFlight;
-  }
-
   /** Waits until `count` more requests were served than now. */
   async served(count: number, timeoutMs = 30_000): Promise<void> {
     const from = this.outcomes.length;
     const isEnough = (): boolean => this.outcomes.slice(from).filter(isServed).length >= count;
     await until(isEnough, timeoutMs, () => `${count} more served; ${summary(this.outcomes.slice(from))}`);
+  }
+
+  /** Waits until every request that is under way now has ended. */
+  async turnover(timeoutMs = 30_000): Promise<void> {
+    const now = [...this.#underWay];
+    const isOver = (): boolean => !now.some((request) => this.#underWay.has(request));
+    await until(isOver, timeoutMs, () => `all of ${now.length} requests end`);
   }
 
   /** Waits until the last `count` requests to end were all served. */
@@ -95,9 +98,10 @@ export class Load {
         await pause();
         continue;
       }
-      this.#inFlight++;
-      const outcome = await ask(url, { ...this.#options, stream: lane % 2 === 0 });
-      this.#inFlight--;
+      const asked = ask(url, { ...this.#options, stream: lane % 2 === 0 });
+      this.#underWay.add(asked);
+      const outcome = await asked;
+      this.#underWay.delete(asked);
       if (outcome.ending.kind === 'closed' && outcome.requestId === '' && isRefusal(outcome.ending.why)) {
         this.moved++;
         continue;

@@ -22,8 +22,7 @@ export interface Reconciled {
 }
 
 export interface Account {
-  /** As clients named it: no other requests may have it. */
-  readonly model: string;
+  /** As the providers call it: no other requests may have it. */
   readonly upstreamModel: string;
   readonly outcomes: readonly Outcome[];
 }
@@ -34,7 +33,7 @@ export interface Account {
  * arrived there; for each answer that the client has one row without an error, with the same tokens.
  */
 export async function reconcile(
-  { model, upstreamModel, outcomes }: Account,
+  { upstreamModel, outcomes }: Account,
   { databaseUrl, provider, timeoutMs = 45_000 }: { databaseUrl: string; provider: ScriptedProvider; timeoutMs?: number },
 ): Promise<Reconciled> {
   const received = receivedByTrace(provider, upstreamModel);
@@ -42,7 +41,7 @@ export async function reconcile(
   let rows: LedgerRow[] = [];
   let faults: string[] = [];
   const isRight = async (): Promise<boolean> => {
-    rows = await rowsOfModel(databaseUrl, model);
+    rows = await rowsOfModel(databaseUrl, upstreamModel);
     faults = findFaults(rows, received, outcomes);
     return faults.length === 0;
   };

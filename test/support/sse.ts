@@ -36,13 +36,15 @@ export function parseSse(text: string): ReadStream {
     }
     if (data.length > 0) events.push(data.join('\n'));
   }
-  const parsed = events.filter((event) => event !== '[DONE]').map((event) => JSON.parse(event) as Chunk | { error: ErrorObject });
+  const parsed = events
+    .filter((event) => event !== '[DONE]')
+    .map((event) => JSON.parse(event) as Chunk | { error: ErrorObject });
   return {
     text,
     events,
     comments,
     chunks: parsed.filter((event) => !('error' in event)) as Chunk[],
-    errors: parsed.flatMap((event) => ('error' in event ? [event.error as ErrorObject] : [])),
+    errors: parsed.flatMap((event) => ('error' in event ? [event.error] : [])),
     isDone: events.at(-1) === '[DONE]',
   };
 }
@@ -63,7 +65,10 @@ export function finishesOf(chunks: readonly Chunk[]): string[] {
 }
 
 /** Reads a body until its text satisfies the predicate, and goes no further. */
-export async function readUntil(reader: ReadableStreamDefaultReader<Uint8Array>, isEnough: (text: string) => boolean): Promise<string> {
+export async function readUntil(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  isEnough: (text: string) => boolean,
+): Promise<string> {
   const decoder = new TextDecoder();
   let text = '';
   while (!isEnough(text)) {

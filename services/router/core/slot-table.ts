@@ -99,7 +99,7 @@ export class SlotTable {
     const holding = this.#pools.get(pool)?.get(worker);
     if (holding === undefined) return { from: 1, to: 0 };
     const from = holding.spent + 1;
-    const to = Math.min(holding.issued, holding.spent + count);
+    const to = Math.max(holding.spent, Math.min(holding.issued, holding.spent + count));
     holding.spent = to;
     return { from, to };
   }

@@ -47,7 +47,13 @@ export function usageEvent(
   task: TaskHead,
   deployment: Deployment,
   end: AttemptEnd,
-  context: { startedEpochMs: number; upstreamStatus: number | null; error: string | null; worker: string; ingress: string },
+  context: {
+    startedEpochMs: number;
+    upstreamStatus: number | null;
+    error: string | null;
+    worker: string;
+    ingress: string;
+  },
 ): UsageRecorded {
   return {
     v: 1,

@@ -33,9 +33,9 @@ export class SseReader {
     this.#maxEventBytes = maxEventBytes;
   }
 
-  /** Whether the stream stopped in the middle of an event. */
-  get hasPartialEvent(): boolean {
-    return this.#partial.length > 0;
+  /** The beginning of an event whose blank line has not come; empty between events. */
+  get partial(): Buffer {
+    return this.#partial;
   }
 
   /** @throws EventTooLarge; events before it were delivered */

@@ -6,6 +6,8 @@ const LOST_AFTER_MS = 2_000;
 const RECALL_AGAIN_MS = 100;
 
 interface RouterShare {
+  /** Its slots are numbered from here, exclusive. */
+  readonly base: number;
   /** The last slot that was given to this router. */
   issued: number;
   /** Those of them that no task has come for. */
@@ -15,6 +17,8 @@ interface RouterShare {
   spentSince: Millis;
   /** Requests that wait at this router. */
   waiting: number;
+  /** When it was last given a slot for one of them, in turns: the longest ago is next. */
+  servedAt: number;
   recalledAt: Millis;
 }
 
@@ -30,6 +34,7 @@ export class SlotBook {
   #outstanding = 0;
   /** All slots ever issued. A router's numbers begin here, so they never repeat, even for a router that comes back. */
   #everIssued = 0;
+  #turn = 0;
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -53,7 +58,17 @@ export class SlotBook {
   addRouter(router: string, now: Millis): void {
     if (this.#routers.has(router)) return;
     const base = this.#everIssued;
-    this.#routers.set(router, { issued: base, outstanding: new Set(), spent: base, spentSince: now, waiting: 0, recalledAt: -RECALL_AGAIN_MS });
+    const share = {
+      base,
+      issued: base,
+      outstanding: new Set<number>(),
+      spent: base,
+      spentSince: now,
+      waiting: 0,
+      servedAt: 0,
+      recalledAt: -Infinity,
+    };
+    this.#routers.set(router, share);
   }
 
   /** A router died: what it held is free again. A task that it placed just before finds a free slot, or comes too late. */
@@ -91,9 +106,11 @@ export class SlotBook {
   giveBack(router: string, from: number, to: number): void {
     const share = this.#routers.get(router);
     if (share === undefined) return;
-    share.recalledAt = -RECALL_AGAIN_MS;
-    for (let slot = Math.max(1, from); slot <= Math.min(to, share.issued); slot++) {
-      if (share.outstanding.delete(slot)) this.#outstanding--;
+    for (let slot = Math.max(share.base + 1, from); slot <= Math.min(to, share.issued); slot++) {
+      if (!share.outstanding.delete(slot)) continue;
+      this.#outstanding--;
+      // It had some: it may have more. One that had none is asked again later, or the two would do nothing else.
+      share.recalledAt = -Infinity;
     }
   }
 
@@ -114,14 +131,7 @@ export class SlotBook {
   issue(): string[] {
     if (this.free <= 0 || this.#routers.size === 0) return [];
     const gained = new Set<string>();
-    for (const [router, share] of this.#routers) {
-      const wanted = Math.min(share.waiting, this.free);
-      if (wanted > 0) {
-        this.#give(share, wanted);
-        share.waiting -= wanted;
-        gained.add(router);
-      }
-    }
+    this.#serveWaiting(gained);
     const fair = Math.ceil(this.capacity / this.#routers.size);
     while (this.free > 0) {
       const poorest = this.#poorest(fair);
@@ -149,6 +159,21 @@ export class SlotBook {
       asked.push({ router, count });
     }
     return asked;
+  }
+
+  /** One slot each in turn: no router's line waits for the end of another's. */
+  #serveWaiting(gained: Set<string>): void {
+    const line = [...this.#routers]
+      .filter(([, share]) => share.waiting > 0)
+      .sort(([, a], [, b]) => a.servedAt - b.servedAt);
+    for (let next = line.shift(); next !== undefined && this.free > 0; next = line.shift()) {
+      const [router, share] = next;
+      this.#give(share, 1);
+      share.waiting--;
+      share.servedAt = ++this.#turn;
+      gained.add(router);
+      if (share.waiting > 0) line.push(next);
+    }
   }
 
   #give(share: RouterShare, count: number): void {

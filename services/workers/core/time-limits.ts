@@ -33,9 +33,16 @@ export class TimeLimits {
 
   /** The limit that has passed, as the failure it is. */
   exceeded(now: Millis, isPaused: boolean): GatewayError | undefined {
-    if (now >= this.#deadline) return new GatewayError('deadline_exceeded', 'The deadline of the request came before its answer was complete.');
-    if (now >= this.#totalAt) return new GatewayError('upstream_timeout', 'The provider took longer than its total time limit.');
+    if (now >= this.#deadline)
+      return new GatewayError('deadline_exceeded', 'The deadline of the request came before its answer was complete.');
+    if (now >= this.#totalAt)
+      return new GatewayError('upstream_timeout', 'The provider took longer than its total time limit.');
     if (now < this.#nextTokenBy || isPaused) return undefined;
-    return new GatewayError('upstream_timeout', this.#hasBegun ? 'The provider fell silent in the middle of its answer.' : 'The provider did not begin its answer in time.');
+    return new GatewayError(
+      'upstream_timeout',
+      this.#hasBegun
+        ? 'The provider fell silent in the middle of its answer.'
+        : 'The provider did not begin its answer in time.',
+    );
   }
 }

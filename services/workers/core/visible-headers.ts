@@ -9,7 +9,9 @@ const MAX_HEADERS = 24;
 const MAX_VALUE_CHARS = 256;
 
 /** `x-ratelimit-limit-tokens` becomes `x-upstream-ratelimit-limit-tokens`, and so on. */
-export function visibleHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+export function visibleHeaders(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): Record<string, string> {
   const visible: Record<string, string> = {};
   let count = 0;
   for (const name in headers) {

@@ -22,6 +22,8 @@ export interface PlainAnswer {
 export interface StreamReader {
   /** @throws GatewayError when the provider reports a failure in the stream or breaks its format */
   push(chunk: Buffer): void;
+  /** The connection ended: what is left may be an end mark whose blank line was spared. */
+  end(): void;
   /** The bytes for the client that `push` has made since the last call. */
   takeOutput(): Buffer[];
   /** Something the client was waiting for has come: from here on no other deployment may take over. */
@@ -44,5 +46,10 @@ export interface Dialect {
   readAnswer(task: TaskHead, body: Buffer): PlainAnswer;
   readStream(task: TaskHead): StreamReader;
   /** What a status other than 2xx means. */
-  readError(status: number, headers: Readonly<Record<string, string | string[] | undefined>>, body: Buffer, nowEpochMs: number): GatewayError;
+  readError(
+    status: number,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    body: Buffer,
+    nowEpochMs: number,
+  ): GatewayError;
 }

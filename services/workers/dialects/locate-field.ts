@@ -11,7 +11,8 @@ export function locateField(bytes: Buffer, key: string): ByteRange | undefined {
   try {
     return locateTopLevel(bytes, [key]).get(key);
   } catch (failure) {
-    if (failure instanceof DuplicateKey) throw new GatewayError('upstream_malformed', `The provider’s answer names "${key}" twice.`);
+    if (failure instanceof DuplicateKey)
+      throw new GatewayError('upstream_malformed', `The provider’s answer names "${key}" twice.`);
     throw failure;
   }
 }

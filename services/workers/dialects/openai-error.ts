@@ -24,7 +24,11 @@ export function readOpenAiError(status: number, headers: Headers, body: Buffer, 
   const upstream = { status, code: said.code, type: said.type };
   if (code === 'upstream_unauthorized') return unauthorized(status);
   const message = said.message ?? `The provider answered with status ${status}.`;
-  return new GatewayError(code, message, { param: said.param, upstream, retryAfterMs: retryAfterMs(headers, nowEpochMs) });
+  return new GatewayError(code, message, {
+    param: said.param,
+    upstream,
+    retryAfterMs: retryAfterMs(headers, nowEpochMs),
+  });
 }
 
 /** An `error` object inside of a stream: there is no status, so its type and code must tell. */
@@ -49,7 +53,9 @@ function statusOfStreamError({ code, type }: OpenAiError): number {
 
 /** The provider's own text may quote the credential: none of it is kept. */
 function unauthorized(status: number): GatewayError {
-  return new GatewayError('upstream_unauthorized', 'The provider refused the gateway’s credential.', { upstream: { status } });
+  return new GatewayError('upstream_unauthorized', 'The provider refused the gateway’s credential.', {
+    upstream: { status },
+  });
 }
 
 function codeOfStatus(status: number): ErrorCode {
@@ -72,9 +78,15 @@ function parseErrorBody(body: Buffer): OpenAiError {
 }
 
 function fieldsOf(error: unknown): OpenAiError {
-  if (typeof error === 'string') return { message: error.slice(0, MAX_MESSAGE_CHARS), type: undefined, param: undefined, code: undefined };
+  if (typeof error === 'string')
+    return { message: error.slice(0, MAX_MESSAGE_CHARS), type: undefined, param: undefined, code: undefined };
   const fields = isRecord(error) ? error : {};
-  return { message: text(fields['message']), type: text(fields['type']), param: text(fields['param']), code: text(fields['code']) };
+  return {
+    message: text(fields['message']),
+    type: text(fields['type']),
+    param: text(fields['param']),
+    code: text(fields['code']),
+  };
 }
 
 /** Codes are numbers in some dialects' hands. */

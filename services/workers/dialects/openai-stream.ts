@@ -10,6 +10,7 @@ import { readOpenAiUsage } from './openai-usage.ts';
 /** One event may hold a whole image or a 1 MB answer; beyond this the stream is broken. */
 const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 const DONE = Buffer.from('[DONE]');
+const WHOLE_END_MARK = Buffer.from('data: [DONE]\n\n');
 /** A delta up to here is taken for one token, as OpenAI streams them; a longer one for its bytes divided by four. */
 const ONE_TOKEN_BYTES = 16;
 const BYTES_PER_TOKEN = 4;
@@ -54,9 +55,16 @@ export class OpenAiStream implements StreamReader {
     try {
       this.#reader.push(chunk);
     } catch (failure) {
-      if (failure instanceof EventTooLarge) throw new GatewayError('upstream_malformed', 'The provider sent an event beyond every bound.', { cause: failure });
+      if (failure instanceof EventTooLarge)
+        throw new GatewayError('upstream_malformed', 'The provider sent an event beyond every bound.', {
+          cause: failure,
+        });
       throw failure;
     }
+  }
+
+  end(): void {
+    if (this.#reader.partial.toString('latin1').trim() === 'data: [DONE]') this.#onEvent(WHOLE_END_MARK, DONE);
   }
 
   takeOutput(): Buffer[] {
@@ -74,12 +82,14 @@ export class OpenAiStream implements StreamReader {
     if (data.length === 0) return this.#emit(raw);
     if (data.equals(DONE)) {
       // An end mark before any finish reason is no end: it must not reach the client, and nothing will follow it.
-      if (!this.#areAllFinished()) throw new GatewayError('upstream_cut_off', `The provider’s stream ended without ${this.missing}.`);
+      if (!this.#areAllFinished())
+        throw new GatewayError('upstream_cut_off', `The provider’s stream ended without ${this.missing}.`);
       this.#isDone = true;
       return this.#emit(raw);
     }
     const chunk = parseEvent(data);
-    if (chunk['error'] !== undefined && chunk['error'] !== null) throw readOpenAiStreamError(parseEvent(data, 'utf8')['error']);
+    if (chunk['error'] !== undefined && chunk['error'] !== null)
+      throw readOpenAiStreamError(parseEvent(data, 'utf8')['error']);
     const choices = chunk['choices'];
     if (!Array.isArray(choices)) throw malformed('an event without choices');
     let hasContent = false;
@@ -134,7 +144,11 @@ export class OpenAiStream implements StreamReader {
   #locateModel(data: Buffer): ByteRange | undefined {
     const known = this.#upstreamModel;
     let at = this.#modelAt;
-    if (known === undefined || data.compare(known, 0, known.length, at, at + known.length) !== 0 || data[at - 1] !== COLON) {
+    if (
+      known === undefined ||
+      data.compare(known, 0, known.length, at, at + known.length) !== 0 ||
+      data[at - 1] !== COLON
+    ) {
       const range = locateField(data, 'model');
       if (range === undefined) return undefined;
       at = range[0];
@@ -166,7 +180,11 @@ function parseEvent(data: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): Recor
 
 function malformed(what: string, cause?: unknown): GatewayError {
   // A JSON error quotes the text around the fault: it must not travel with the cause into a log.
-  return new GatewayError('upstream_malformed', `The provider sent ${what}.`, cause === undefined ? {} : { cause: new Error('not JSON') });
+  return new GatewayError(
+    'upstream_malformed',
+    `The provider sent ${what}.`,
+    cause === undefined ? {} : { cause: new Error('not JSON') },
+  );
 }
 
 /** Between the tokens of JSON a space says the same as a line's end, and inside of a string there is none. */

@@ -51,10 +51,13 @@ function readAnswer(task: TaskHead, body: Buffer): PlainAnswer {
   } catch {
     throw new GatewayError('upstream_malformed', 'The provider answered with something that is not JSON.');
   }
-  if (!isRecord(answer)) throw new GatewayError('upstream_malformed', 'The provider answered with JSON that is no object.');
-  if (isRecord(answer['error'])) throw new GatewayError('upstream_failed', 'The provider reported an error with a status of success.');
+  if (!isRecord(answer))
+    throw new GatewayError('upstream_malformed', 'The provider answered with JSON that is no object.');
+  if (isRecord(answer['error']))
+    throw new GatewayError('upstream_failed', 'The provider reported an error with a status of success.');
   const items = answer[task.endpoint === 'chat' ? 'choices' : 'data'];
-  if (!Array.isArray(items) || items.length === 0) throw new GatewayError('upstream_malformed', 'The provider’s answer holds no result.');
+  if (!Array.isArray(items) || items.length === 0)
+    throw new GatewayError('upstream_malformed', 'The provider’s answer holds no result.');
   const usage = readOpenAiUsage(answer['usage']);
   const finish = task.endpoint === 'chat' ? finishOf(items) : null;
   if (typeof answer['model'] !== 'string' || answer['model'] === task.model) return { body: [body], usage, finish };
@@ -65,7 +68,8 @@ function readAnswer(task: TaskHead, body: Buffer): PlainAnswer {
 
 function finishOf(choices: readonly unknown[]): string | null {
   for (const choice of choices) {
-    if (!isRecord(choice) || !isRecord(choice['message'])) throw new GatewayError('upstream_malformed', 'The provider’s answer has a choice without a message.');
+    if (!isRecord(choice) || !isRecord(choice['message']))
+      throw new GatewayError('upstream_malformed', 'The provider’s answer has a choice without a message.');
   }
   const reason = (choices[0] as Record<string, unknown>)['finish_reason'];
   return typeof reason === 'string' ? reason : null;

@@ -1,0 +1,341 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { SlotTable } from '../../services/router/core/slot-table.ts';
+import { SlotBook } from '../../services/workers/core/slot-book.ts';
+
+const POOL = 'p';
+/** Longer than every patience in the two cores. */
+const LONG_MS = 5_000;
+const NOBODY: ReadonlySet<string> = new Set();
+
+type Message =
+  | { kind: 'slots'; worker: string; issued: number; outstanding: number; capacity: number }
+  | { kind: 'recall'; worker: string; count: number }
+  | { kind: 'returned'; router: string; from: number; to: number }
+  | { kind: 'beat'; router: string; spent: number | undefined; waiting: number }
+  | { kind: 'task'; router: string; slot: number };
+
+interface Router {
+  readonly table: SlotTable;
+  waiting: number;
+  /** What was promised, by worker, since this router last forgot it: no slot may be there twice. */
+  readonly promised: Map<string, Set<number>>;
+}
+
+/** The two cores, wired as `router/main.ts` and `workers/pool.ts` do, over a network that a test controls. */
+class World {
+  readonly books = new Map<string, SlotBook>();
+  readonly routers = new Map<string, Router>();
+  inFlight: Array<{ to: string; message: Message }> = [];
+  now = 0;
+  placed = 0;
+  #born = 0;
+
+  constructor(capacities: readonly number[], routers: number) {
+    for (const [i, capacity] of capacities.entries()) this.books.set(`w${i}`, new SlotBook(capacity));
+    for (let i = 0; i < routers; i++) this.bear();
+  }
+
+  get capacity(): number {
+    return [...this.books.values()].reduce((sum, { capacity }) => sum + capacity, 0);
+  }
+
+  get isServing(): boolean {
+    return [...this.books.values()].some(({ busy }) => busy > 0);
+  }
+
+  /** Nobody waits, nobody works. */
+  get isIdle(): boolean {
+    return !this.isServing && [...this.routers.values()].every(({ waiting }) => waiting === 0);
+  }
+
+  bear(): string {
+    const id = `r${this.#born++}`;
+    this.routers.set(id, { table: new SlotTable(), waiting: 0, promised: new Map() });
+    return id;
+  }
+
+  /** Its requests ask another router; what it was sent is lost. */
+  kill(id: string): void {
+    const waiting = this.routers.get(id)?.waiting ?? 0;
+    this.routers.delete(id);
+    this.inFlight = this.inFlight.filter(({ to }) => to !== id);
+    const [heir] = this.routers.keys();
+    if (heir !== undefined) for (let i = 0; i < waiting; i++) this.ask(heir);
+  }
+
+  ask(id: string): void {
+    const router = this.routers.get(id);
+    if (router === undefined) return;
+    router.waiting++;
+    this.#serve(id);
+    if (router.waiting > 0) for (const worker of this.books.keys()) this.#tellWaiting(id, worker, undefined);
+  }
+
+  routerForgets(id: string, worker: string): void {
+    this.routers.get(id)?.table.removeWorker(worker);
+    this.routers.get(id)?.promised.delete(worker);
+  }
+
+  workerForgets(worker: string, router: string): void {
+    this.books.get(worker)?.removeRouter(router);
+    this.#issue(worker);
+  }
+
+  routerBeat(id: string): void {
+    const router = this.routers.get(id);
+    if (router === undefined) return;
+    const spent = new Map(router.table.spent().map((entry) => [entry.worker, entry.spent]));
+    for (const worker of this.books.keys()) this.#tellWaiting(id, worker, spent.get(worker));
+  }
+
+  workerBeat(worker: string): void {
+    const book = this.books.get(worker) as SlotBook;
+    book.issue();
+    for (const router of book.routers) this.#tellAccount(worker, router);
+  }
+
+  finish(worker: string): void {
+    const book = this.books.get(worker) as SlotBook;
+    if (book.busy === 0) return;
+    book.release();
+    this.#issue(worker);
+  }
+
+  deliver(index: number): void {
+    const [sent] = this.inFlight.splice(index, 1);
+    if (sent !== undefined) this.#receive(sent.to, sent.message);
+  }
+
+  check(): void {
+    for (const [worker, book] of this.books) {
+      let outstanding = 0;
+      for (const router of book.routers) outstanding += book.account(router).outstanding;
+      expect(book.busy, worker).toBeGreaterThanOrEqual(0);
+      expect(book.busy + outstanding + book.free, worker).toBe(book.capacity);
+      expect(book.free, worker).toBeGreaterThanOrEqual(0);
+    }
+  }
+
+  /** Heartbeats and their answers over a network without faults, for as long as every patience lasts, twice. */
+  settle(): void {
+    for (let round = 0; round < 6; round++) {
+      this.now += LONG_MS;
+      // Who has been silent for this long is dead to them.
+      for (const [worker, book] of this.books) {
+        for (const router of [...book.routers]) if (!this.routers.has(router)) this.workerForgets(worker, router);
+      }
+      for (const router of this.routers.keys()) this.routerBeat(router);
+      for (const worker of this.books.keys()) this.workerBeat(worker);
+      this.deliverAll();
+    }
+  }
+
+  deliverAll(): void {
+    for (let steps = 0; this.inFlight.length > 0; steps++) {
+      if (steps > 20_000) throw new Error(`they talk without end: ${JSON.stringify(this.inFlight.slice(0, 5))}`);
+      this.deliver(0);
+    }
+  }
+
+  finishAll(): void {
+    for (const [worker, book] of this.books) while (book.busy > 0) this.finish(worker);
+    this.deliverAll();
+  }
+
+  #send(to: string, message: Message): void {
+    this.inFlight.push({ to, message });
+  }
+
+  #tellWaiting(router: string, worker: string, spent: number | undefined): void {
+    const waiting = this.routers.get(router)?.waiting ?? 0;
+    this.#send(worker, { kind: 'beat', router, spent, waiting });
+  }
+
+  #tellAccount(worker: string, router: string): void {
+    const book = this.books.get(worker) as SlotBook;
+    this.#send(router, { kind: 'slots', worker, capacity: book.capacity, ...book.account(router) });
+  }
+
+  #issue(worker: string): void {
+    const book = this.books.get(worker) as SlotBook;
+    for (const router of book.issue()) this.#tellAccount(worker, router);
+    for (const { router, count } of book.recall(this.now)) this.#send(router, { kind: 'recall', worker, count });
+  }
+
+  #serve(id: string): void {
+    const router = this.routers.get(id) as Router;
+    while (router.waiting > 0) {
+      const taken = router.table.take(POOL, NOBODY);
+      if (taken === undefined) return;
+      const promised = router.promised.get(taken.worker) ?? new Set();
+      expect(promised.has(taken.slot), `${id} promises slot ${taken.slot} of ${taken.worker} twice`).toBe(false);
+      router.promised.set(taken.worker, promised.add(taken.slot));
+      router.waiting--;
+      this.#send(taken.worker, { kind: 'task', router: id, slot: taken.slot });
+    }
+  }
+
+  #receive(to: string, message: Message): void {
+    const book = this.books.get(to);
+    const router = this.routers.get(to);
+    switch (message.kind) {
+      case 'slots':
+        if (router?.table.update({ pool: POOL, ...message }) === true) this.#serve(to);
+        return;
+      case 'recall': {
+        if (router === undefined) return;
+        const range = router.table.giveBack(POOL, message.worker, message.count);
+        return this.#send(message.worker, { kind: 'returned', router: to, ...range });
+      }
+      case 'returned':
+        book?.giveBack(message.router, message.from, message.to);
+        return this.#issue(to);
+      case 'beat':
+        book?.addRouter(message.router, this.now);
+        book?.setWaiting(message.router, message.waiting);
+        if (message.spent !== undefined) book?.reconcile(message.router, message.spent, this.now);
+        return this.#issue(to);
+      case 'task':
+        if (book?.take(message.router, message.slot) === true) this.placed++;
+        else this.ask([...this.routers.keys()].at(-1) ?? '');
+    }
+  }
+}
+
+type Step = (world: World) => void;
+const pick = <T>(items: Iterable<T>, n: number): T | undefined => {
+  const all = [...items];
+  return all[n % Math.max(1, all.length)];
+};
+
+const n = fc.nat({ max: 1_000 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 12, arbitrary: n.map((i): Step => (world) => world.deliver(i % Math.max(1, world.inFlight.length))) },
+  { weight: 8, arbitrary: fc.constant<Step>((world) => world.deliver(0)) },
+  { weight: 6, arbitrary: n.map((i): Step => (world) => world.ask(pick(world.routers.keys(), i) ?? '')) },
+  { weight: 4, arbitrary: n.map((i): Step => (world) => world.finish(pick(world.books.keys(), i) as string)) },
+  { weight: 3, arbitrary: n.map((i): Step => (world) => world.routerBeat(pick(world.routers.keys(), i) ?? '')) },
+  { weight: 3, arbitrary: n.map((i): Step => (world) => world.workerBeat(pick(world.books.keys(), i) as string)) },
+  { weight: 2, arbitrary: n.map((ms): Step => (world) => void (world.now += ms * 3)) },
+  // A task is never lost in silence: its ingress sees to that. Everything else may be.
+  {
+    weight: 2,
+    arbitrary: n.map((i): Step => (world) => {
+      const at = i % Math.max(1, world.inFlight.length);
+      if (world.inFlight[at]?.message.kind !== 'task') world.inFlight.splice(at, 1);
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: n.map((i): Step => (world) => {
+      const sent = pick(world.inFlight, i);
+      if (sent !== undefined && sent.message.kind !== 'task') world.inFlight.push(sent);
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: n.map((i): Step => (world) => {
+      if (world.routers.size > 1) world.kill(pick(world.routers.keys(), i) as string);
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant<Step>((world) => (world.routers.size < 4 ? void world.bear() : undefined)) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(n, n).map(([i, j]): Step => (world) => {
+      const worker = pick(world.books.keys(), i) as string;
+      const router = pick(world.books.get(worker)?.routers ?? [], j);
+      if (router !== undefined) world.workerForgets(worker, router);
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(n, n).map(([i, j]): Step => (world) => {
+      world.routerForgets(pick(world.routers.keys(), i) ?? '', pick(world.books.keys(), j) as string);
+    }),
+  },
+);
+
+const worlds = fc.tuple(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }), fc.integer({ min: 1, max: 3 }));
+
+describe('slots of several workers at several routers', () => {
+  test('whatever is lost, doubled or late, and whoever dies: none is promised twice, none is overbooked, none is stranded', () => {
+    fc.assert(
+      fc.property(worlds, fc.array(step, { maxLength: 150, size: 'max' }), ([capacities, routers], steps) => {
+        const world = new World(capacities, routers);
+        for (const take of steps) {
+          take(world);
+          world.check();
+        }
+        // The network is well again, attempts come to their end, and whoever waits is served.
+        do {
+          world.settle();
+          world.check();
+          expect(world.isIdle || world.isServing, 'requests wait, and nobody works').toBe(true);
+          world.finishAll();
+        } while (!world.isIdle);
+        world.settle();
+        // Every slot is free, so every slot is at some router, to be promised there and taken at its worker.
+        for (const book of world.books.values()) expect(book.free).toBe(0);
+        const before = world.placed;
+        for (const [id, router] of world.routers) {
+          for (const { worker, spent } of router.table.spent()) {
+            const issued = (world.books.get(worker) as SlotBook).account(id).issued;
+            for (let i = spent; i < issued; i++) world.ask(id);
+          }
+        }
+        world.deliverAll();
+        expect(world.placed - before).toBe(world.capacity);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('while requests wait at one router only, every idle slot comes to it', () => {
+    fc.assert(
+      fc.property(worlds, n, ([capacities, routers], i) => {
+        const world = new World(capacities, routers);
+        world.settle();
+        const busy = pick(world.routers.keys(), i) as string;
+        for (let count = 0; count < 2 * world.capacity; count++) world.ask(busy);
+        world.settle();
+        expect(world.placed).toBe(world.capacity);
+        world.check();
+      }),
+    );
+  });
+
+  test('lines at two routers are served in turns, as slots come free', () => {
+    const world = new World([2], 2);
+    world.settle();
+    for (let i = 0; i < 20; i++) for (const id of world.routers.keys()) world.ask(id);
+    world.settle();
+    const waiting = (): number[] => [...world.routers.values()].map((router) => router.waiting);
+    const before = waiting();
+    for (let i = 0; i < 10; i++) {
+      world.finish('w0');
+      world.deliverAll();
+    }
+    expect(waiting().map((now, i) => (before[i] ?? 0) - now)).toEqual([5, 5]);
+  });
+
+  test('a router that has promised all it holds is not asked for it over and over', () => {
+    const book = new SlotBook(2);
+    for (const router of ['a', 'b']) book.addRouter(router, 0);
+    book.issue();
+    book.setWaiting('b', 5);
+    expect(book.recall(1_000)).toEqual([{ router: 'a', count: 1 }]);
+    // Its answer: an empty range.
+    book.giveBack('a', 2, 1);
+    expect(book.recall(1_000)).toEqual([]);
+    expect(book.recall(1_100)).toEqual([{ router: 'a', count: 1 }]);
+  });
+
+  test('a range beyond every count is no work', () => {
+    const book = new SlotBook(2);
+    book.addRouter('a', 0);
+    book.issue();
+    book.giveBack('a', -1e300, 1e300);
+    expect(book.free).toBe(2);
+  });
+});

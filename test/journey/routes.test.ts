@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { errorOf, requestIdOf, startJourney } from '../support/journey.ts';
+import type { Journey } from '../support/journey.ts';
+
+/** Six standard deviations of a binomial distribution: one run in a billion fails by chance. */
+const REQUESTS = 200;
+const HEAVY = { share: 0.75, slack: 6 * Math.sqrt(REQUESTS * 0.75 * 0.25) };
+
+let journey: Journey;
+
+beforeAll(async () => {
+  const pool = Object.fromEntries(Array.from({ length: 20 }, (_, at) => [`pool${at}`, '']));
+  journey = await startJourney({
+    providers: {
+      first: '',
+      second: '',
+      third: '',
+      heavy: '',
+      light: '',
+      renamed: { script: '', models: { nice: { upstream: 'vendor/ugly-2026' } } },
+      failing: 'seq=500',
+      ...pool,
+    },
+    routes: {
+      ordered: { targets: ['first/m', 'second/m'] },
+      weighted: { strategy: 'weighted', targets: [{ model: 'heavy/m', weight: 3 }, 'light/m'] },
+      'weighted-with-failure': {
+        strategy: 'weighted',
+        targets: [{ model: 'failing/m', weight: 1_000_000 }, 'third/m'],
+      },
+    },
+  });
+});
+
+afterAll(() => journey.stop());
+
+test('once the gateway says it is ready it serves every pool', async () => {
+  const statuses = await Promise.all(
+    Array.from({ length: 20 }, async (_, at) => (await journey.chat(`pool${at}/m`)).status),
+  );
+  expect(statuses).toEqual(Array<number>(20).fill(200));
+});
+
+test('an ordered route asks its first target', async () => {
+  await Promise.all(Array.from({ length: 20 }, () => journey.chat('ordered')));
+  expect([journey.counted('first').requests, journey.counted('second').requests]).toEqual([20, 0]);
+});
+
+test('a weighted route shares by weight', async () => {
+  await Promise.all(Array.from({ length: REQUESTS }, () => journey.chat('weighted')));
+  const heavy = journey.counted('heavy').requests;
+  expect(heavy + journey.counted('light').requests).toBe(REQUESTS);
+  expect(Math.abs(heavy - REQUESTS * HEAVY.share)).toBeLessThan(HEAVY.slack);
+});
+
+test('a weighted route asks the others when the one it drew fails', async () => {
+  const responses = await Promise.all(Array.from({ length: 10 }, () => journey.chat('weighted-with-failure')));
+  expect(new Set(responses.map((response) => response.headers.get('x-sluice-deployment')))).toEqual(
+    new Set(['third/m']),
+  );
+});
+
+test.each([
+  { name: 'ordered', what: 'a route', deployment: 'first/m' },
+  { name: 'second/m', what: 'provider/model', deployment: 'second/m' },
+  { name: 'nice', what: 'a bare model', deployment: 'renamed/nice' },
+])('a name may be $what, and the answer says it', async ({ name, deployment }) => {
+  const response = await journey.chat(name);
+  expect(response.headers.get('x-sluice-deployment')).toBe(deployment);
+  expect(await response.json()).toHaveProperty('model', name);
+});
+
+test('the ledger knows a request by the name it used and by what served it', async () => {
+  const response = await journey.chat('ordered');
+  expect(await journey.gateway.rowsOf(requestIdOf(response), 1)).toMatchObject([
+    { model: 'ordered', route: 'ordered', deployment: 'first/m', provider: 'first', upstream_model: 'm' },
+  ]);
+});
+
+test('a provider is asked by its own name for the model', async () => {
+  await journey.chat('renamed/nice');
+  expect(JSON.parse(journey.bodies('renamed').at(-1)?.toString() ?? '')).toHaveProperty('model', 'vendor/ugly-2026');
+});
+
+test.each(['unknown', 'first/unknown', 'unknown/m', 'FIRST/M', 'first/m/'])(
+  'an unknown name (%s) is a 404 in OpenAI’s words',
+  async (model) => {
+    const response = await journey.chat(model);
+    expect({ status: response.status, error: await errorOf(response) }).toEqual({
+      status: 404,
+      error: {
+        message: `The model \`${model}\` does not exist or you do not have access to it.`,
+        type: 'invalid_request_error',
+        param: 'model',
+        code: 'model_not_found',
+      },
+    });
+  },
+);
+
+test('every name that is listed is served', async () => {
+  const { data } = await journey.openai.models.list();
+  const ids = data.map(({ id }) => id).filter((id) => !id.includes('failing'));
+  expect(ids).toContain('ordered');
+  const responses = await Promise.all(ids.map((id) => journey.chat(id)));
+  expect(responses.map(({ status }) => status)).toEqual(ids.map(() => 200));
+});
