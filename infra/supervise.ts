@@ -44,6 +44,8 @@ export async function supervise<S extends Supervisable>(
     for (let waitMs = firstWaitMs; !isStopping; waitMs = Math.min(MAX_WAIT_MS, Math.max(FIRST_WAIT_MS, waitMs * 2))) {
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       try {
+        // What it held ends with it, above all its lock on the data folder: we are the process that holds it.
+        await current.stop();
         current = await start(current.port);
         log.warn({ server: name, port: current.port }, 'embedded server runs again');
         watch(current);

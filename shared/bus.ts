@@ -239,7 +239,7 @@ export class Bus {
   /** A round trip to the server: everything published before has reached it. */
   async flush(): Promise<void> {
     this.#outbox.flush();
-    if (this.#isConnected) await this.#connection.flush();
+    if (this.#isConnected && !this.isClosed) await this.#connection.flush();
   }
 
   /** Ends: what was posted is sent, subscriptions stop, the socket closes. Safe to call twice. */

@@ -14,6 +14,7 @@ describe('where a text stops being JSON', () => {
     { text: 'hello', at: '1:1' },
     { text: 'truth', at: '1:4' },
     { text: 'nul', at: '1:4' },
+    { text: 'nul0', at: '1:4' },
     { text: '{"a":1,}', at: '1:8' },
     { text: '{"a":1', at: '1:7' },
     { text: '{"a" 1}', at: '1:6' },

@@ -93,8 +93,13 @@ class Scanner {
       this.#at++;
       return byte === OPEN_BRACE ? 'key or }' : 'value or ]';
     }
-    const isTaken = byte === QUOTE ? this.#string() : this.#literal() || this.#number();
-    return isTaken ? ', or end' : undefined;
+    return this.#scalar(byte) ? ', or end' : undefined;
+  }
+
+  #scalar(byte: number | undefined): boolean {
+    if (byte === QUOTE) return this.#string();
+    const literal = LITERALS.find((candidate) => candidate[0] === byte);
+    return literal === undefined ? this.#number() : this.#literal(literal);
   }
 
   #key(byte: number | undefined): Expected | undefined {
@@ -126,9 +131,7 @@ class Scanner {
   }
 
   /** Goes as far as the literal that begins here goes. */
-  #literal(): boolean {
-    const literal = LITERALS.find((candidate) => candidate[0] === this.#bytes[this.#at]);
-    if (literal === undefined) return false;
+  #literal(literal: Buffer): boolean {
     for (const byte of literal) {
       if (this.#bytes[this.#at] !== byte) return false;
       this.#at++;

@@ -140,6 +140,11 @@ export class Exchange implements StreamOwner {
     });
   }
 
+  /** This ingress ends, and has waited for as long as it may. */
+  onShutdown(): void {
+    this.#endWith(new GatewayError('shutting_down', 'This gateway is shutting down.', { retryAfterMs: 1_000 }));
+  }
+
   /** Looks at the clock: deadline, silent router, stalled client, quiet stream. */
   check(now: Millis): void {
     const state = this.#state;

@@ -15,7 +15,6 @@ export class Exchanges {
   readonly #deps: Omit<ExchangeDeps, 'onOver'>;
   readonly #live = new Map<Exchange, number>();
   #bodyBytes = 0;
-  #isDraining = false;
   #onIdle: (() => void) | undefined;
 
   constructor(deps: Omit<ExchangeDeps, 'onOver'>) {
@@ -28,8 +27,6 @@ export class Exchanges {
 
   /** Why no further request is taken now; undefined when one is. */
   refusal(): GatewayError | undefined {
-    if (this.#isDraining)
-      return new GatewayError('shutting_down', 'This gateway is shutting down.', { retryAfterMs: 1_000 });
     if (!this.#deps.bus.isConnected)
       return new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
     if (this.#live.size < MAX_EXCHANGES && this.#bodyBytes < MAX_BODY_BYTES) return undefined;
@@ -56,9 +53,13 @@ export class Exchanges {
     for (const exchange of this.#live.keys()) exchange.check(now);
   }
 
-  /** Takes no more; resolves when the last one is over, or after `limitMs`. */
-  async drain(limitMs: Millis): Promise<void> {
-    this.#isDraining = true;
+  /** Tells every client that is still being served that it ends here. */
+  endAll(): void {
+    for (const exchange of [...this.#live.keys()]) exchange.onShutdown();
+  }
+
+  /** Resolves when there is none, or after `limitMs`. */
+  async idle(limitMs: Millis): Promise<void> {
     if (this.#live.size === 0) return;
     let limit: NodeJS.Timeout | undefined;
     await Promise.race([

@@ -25,6 +25,8 @@ import { WorkerWatch } from './worker-watch.ts';
 /** Clocks are looked at this often, and workers with attempts pinged: a killed one is known within two of these. */
 const SWEEP_EVERY_MS = 50;
 const DRAIN_LIMIT_MS = 30_000;
+/** A stopping ingress gives the requests and answers that are on their way this long once it is idle. */
+const LAST_REQUEST_MS = 250;
 const JOURNAL_DRAIN_MS = 10_000;
 /** Connections that the system holds until they are accepted: a burst of clients must not be refused. */
 const BACKLOG = 4_096;
@@ -116,6 +118,20 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     witness.sweep(now);
   }, SWEEP_EVERY_MS);
 
+  /**
+   * New connections are refused by now. A request on one that there is, is served on: its client could not know. fastify
+   * adds `connection: close` to the answer.
+   */
+  const drain = async (limitMs: Millis, closed: Promise<void>): Promise<void> => {
+    const endsAt = clock.now() + limitMs;
+    const closeIdle = setInterval(() => app.server.closeIdleConnections(), SWEEP_EVERY_MS);
+    do await exchanges.idle(endsAt - clock.now());
+    while (!(await settlesWithin(closed, LAST_REQUEST_MS)) && exchanges.size > 0 && clock.now() < endsAt);
+    exchanges.endAll();
+    await settlesWithin(closed, LAST_REQUEST_MS);
+    clearInterval(closeIdle);
+  };
+
   const { host } = config.server;
   await app.listen({ host, port: config.server.port, backlog: BACKLOG });
   const { port } = app.server.address() as AddressInfo;
@@ -128,7 +144,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     stop: async (drainLimitMs = DRAIN_LIMIT_MS) => {
       health.isDraining = true;
       const closed = app.close();
-      await exchanges.drain(drainLimitMs);
+      await drain(drainLimitMs, closed);
       app.server.closeAllConnections();
       await closed;
       clearInterval(sweeper);
@@ -137,4 +153,12 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
         log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
     },
   };
+}
+
+async function settlesWithin(promise: Promise<unknown>, ms: Millis): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  const settled = await Promise.race([promise.then(() => true), late]);
+  clearTimeout(timer);
+  return settled;
 }

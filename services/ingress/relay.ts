@@ -77,10 +77,11 @@ export class Relay {
   }
 
   /** A whole plain answer. */
-  whole(headers: HeaderList, body: Uint8Array): void {
+  whole(headers: HeaderList, body: Buffer): void {
     this.#response.writeHead(200, { ...headers, 'content-length': body.length });
     this.#isOver = true;
-    this.#response.end(body);
+    // As a string it leaves in one write with the head, as a buffer in a vector of two: 2.5 µs.
+    this.#response.end(body.toString('latin1'), 'latin1');
   }
 
   /** The beginning of a stream, or of a plain answer of `bodyBytes`. */

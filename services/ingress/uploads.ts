@@ -20,11 +20,11 @@ interface Upload {
 
 /** Bodies that do not fit one message: they follow their task in parts, as fast as the worker takes them. */
 export class Uploads {
-  readonly #bus: Bus;
+  readonly #bus: Pick<Bus, 'post'>;
   readonly #live = new Map<number, Upload>();
   #onTheWay = 0;
 
-  constructor(bus: Bus) {
+  constructor(bus: Pick<Bus, 'post'>) {
     this.#bus = bus;
   }
 

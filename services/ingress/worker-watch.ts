@@ -18,13 +18,13 @@ interface Watched {
  * pinged ten times a second while it has attempts), a hung one by its silence.
  */
 export class WorkerWatch {
-  readonly #bus: Bus;
+  readonly #bus: Pick<Bus, 'post'>;
   readonly #clock: Clock;
   readonly #ingressId: string;
   readonly #onGone: (worker: string) => void;
   readonly #workers = new Map<string, Watched>();
 
-  constructor(deps: { bus: Bus; clock: Clock; ingressId: string; onGone: (worker: string) => void }) {
+  constructor(deps: { bus: Pick<Bus, 'post'>; clock: Clock; ingressId: string; onGone: (worker: string) => void }) {
     this.#bus = deps.bus;
     this.#clock = deps.clock;
     this.#ingressId = deps.ingressId;

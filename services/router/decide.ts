@@ -40,6 +40,8 @@ export class Decider {
   readonly #deps: DecideDeps;
   /** Pools whose workers have been asked for slots in this turn. */
   readonly #wantedThisTurn = new Set<string>();
+  /** Whether a pool without workers has none; before that requests wait for them rather than being refused. */
+  #isSettled = false;
 
   constructor(deps: DecideDeps) {
     this.#deps = deps;
@@ -77,9 +79,13 @@ export class Decider {
     }
   }
 
-  /** Refuses those whose deadline came, and those whose every pool has lost its last worker. */
-  sweep(now: Millis): void {
+  /**
+   * Refuses those whose deadline came, and those whose every pool has lost its last worker.
+   * @param isSettled every worker that lives has been heard of
+   */
+  sweep(now: Millis, isSettled: boolean): void {
     const { lines, slots } = this.#deps;
+    this.#isSettled = isSettled;
     for (const waiter of lines.removeExpired(now)) {
       this.#refuse(
         waiter.reply,
@@ -88,6 +94,7 @@ export class Decider {
         false,
       );
     }
+    if (!isSettled) return;
     for (const waiter of lines.removeWhere(({ pools }) => !pools.some((pool) => slots.hasWorkers(pool)))) {
       this.#refuse(waiter.reply, waiter.stream, noWorkers(), false);
     }
@@ -114,7 +121,8 @@ export class Decider {
     if (remainingMs <= 0)
       throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
     const candidates = pickOrder(resolution, envelope.tried, random);
-    const served = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
+    const known = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
+    const served = known.length === 0 && !this.#isSettled ? candidates : known;
     this.#noteDeadWorkers(envelope.tried);
     if (served.length === 0) throw noWorkers();
     const avoid = new Set(envelope.tried.map(({ worker }) => worker));

@@ -52,6 +52,8 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   const heardOf = new Map<string, Millis>();
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   let isDraining = false;
+  /** Until then, workers that live may not have been heard of: as after a start, or a lost connection. */
+  let settlesAt = clock.now() + SILENT_AFTER_MS;
 
   const onSlots = (payload: Buffer): void => {
     const message = decode(SlotsIssued, payload);
@@ -80,7 +82,8 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
       if (stalledMs > 0) heardOf.set(worker, at + stalledMs);
       else if (now - at > SILENT_AFTER_MS) forget(worker);
     }
-    decider.sweep(now);
+    if (!bus.isConnected) settlesAt = now + SILENT_AFTER_MS;
+    decider.sweep(now, now >= settlesAt);
   };
 
   const subscriptions = [
@@ -111,9 +114,12 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
     }),
   ];
   bus.onConnection((isConnected) => {
-    // Whoever waited here was told by its own ingress, and every slot may have moved meanwhile.
+    settlesAt = clock.now() + SILENT_AFTER_MS;
+    sweep();
+    // Every slot may have moved meanwhile. The line stays: it may be our connection alone that was lost, and an ingress
+    // that has noticed nothing waits for its place. What is placed for those who left comes back as an unused slot.
     if (!isConnected) for (const worker of [...heardOf.keys()]) forget(worker);
-    if (!isConnected) lines.removeWhere(() => true);
+    else beat();
   });
   const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
   beat();

@@ -65,7 +65,8 @@ export function parseOpenAiRequest(endpoint: Endpoint, body: Buffer): ParsedRequ
 
 function parseObject(body: Buffer): object {
   if (body.length === 0) throw new GatewayError('invalid_json', 'The request has no body; a JSON object is expected.');
-  if (body.subarray(0, 3).equals(BYTE_ORDER_MARK)) throw new GatewayError('invalid_json', 'The request’s body begins with a byte order mark; send JSON without it.');
+  if (body.subarray(0, 3).equals(BYTE_ORDER_MARK))
+    throw new GatewayError('invalid_json', 'The request’s body begins with a byte order mark; send JSON without it.');
   if (!isUtf8(body)) throw new GatewayError('invalid_json', 'The request’s body is not valid UTF-8.');
   let value: unknown;
   try {
@@ -85,9 +86,17 @@ function check<S extends z.ZodType>(schema: S, value: object): z.infer<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const param = issue === undefined || issue.path.length === 0 ? undefined : issue.path.map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i === 0 ? '' : '.'}${String(part)}`)).join('');
-  const isMissing = issue?.code === 'invalid_type' && param !== undefined && !(param in value) && issue.path.length === 1;
-  const message = isMissing ? `Missing required parameter: '${param}'.` : `Invalid value for '${param ?? 'body'}': ${issue?.message ?? 'not accepted'}.`;
+  const param =
+    issue === undefined || issue.path.length === 0
+      ? undefined
+      : issue.path
+          .map((part, i) => (typeof part === 'number' ? `[${part}]` : `${i === 0 ? '' : '.'}${String(part)}`))
+          .join('');
+  const isMissing =
+    issue?.code === 'invalid_type' && param !== undefined && !(param in value) && issue.path.length === 1;
+  const message = isMissing
+    ? `Missing required parameter: '${param}'.`
+    : `Invalid value for '${param ?? 'body'}': ${issue?.message ?? 'not accepted'}.`;
   throw new GatewayError('invalid_request', message, { param });
 }
 
@@ -95,7 +104,8 @@ function locate(body: Buffer, key: string, isPresent: boolean): ByteRange | unde
   try {
     return locateOne(body, key, isPresent);
   } catch (failure) {
-    if (failure instanceof DuplicateKey) throw new GatewayError('invalid_request', `The request names '${key}' twice.`, { param: key });
+    if (failure instanceof DuplicateKey)
+      throw new GatewayError('invalid_request', `The request names '${key}' twice.`, { param: key });
     throw failure;
   }
 }
@@ -132,7 +142,8 @@ function checkInput(input: unknown): void {
 }
 
 function checkList(value: unknown, param: string): readonly unknown[] {
-  if (value === undefined) throw new GatewayError('invalid_request', `Missing required parameter: '${param}'.`, { param });
+  if (value === undefined)
+    throw new GatewayError('invalid_request', `Missing required parameter: '${param}'.`, { param });
   if (!Array.isArray(value)) throw wrongType(param, 'an array', value);
   if (value.length === 0) throw invalid(param, 'it must not be empty');
   return value;

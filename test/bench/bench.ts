@@ -218,6 +218,18 @@ function parseRounds(text: string): number {
   return Number(text);
 }
 
+/** What the figures depend on, without this machine's paths. */
+function commandOf({ quick, only, rounds, processes, profile }: Flags): string {
+  const words = [
+    ...(quick ? ['--quick'] : []),
+    ...(only === undefined ? [] : ['--only', only.join(',')]),
+    ...(rounds === undefined ? [] : ['--rounds', String(rounds)]),
+    ...(processes ? ['--processes'] : []),
+    ...(profile === undefined ? [] : ['--profile']),
+  ];
+  return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ');
+}
+
 const BEGIN = '<!-- measured: begin -->';
 const END = '<!-- measured: end -->';
 
@@ -251,13 +263,17 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 try {
   await bench.run();
+} catch (failure) {
+  process.stderr.write(`bench: ${failure instanceof Error ? failure.message : String(failure)}\n`);
+  process.exitCode = 1;
 } finally {
   await bench.stop();
 }
+if (process.exitCode === 1) process.exit();
 if (bench.machine === undefined) throw new Error('nothing was measured');
 const run: Run = {
   at: startedAt,
-  command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+  command: commandOf(flags),
   rounds: bench.rounds,
   isQuick: flags.quick === true,
   isScaledOut: flags.processes === true,

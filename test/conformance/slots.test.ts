@@ -211,13 +211,55 @@ const pick = <T>(items: Iterable<T>, n: number): T | undefined => {
 
 const n = fc.nat({ max: 1_000 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 12, arbitrary: n.map((i): Step => (world) => world.deliver(i % Math.max(1, world.inFlight.length))) },
+  {
+    weight: 12,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.deliver(i % Math.max(1, world.inFlight.length)),
+    ),
+  },
   { weight: 8, arbitrary: fc.constant<Step>((world) => world.deliver(0)) },
-  { weight: 6, arbitrary: n.map((i): Step => (world) => world.ask(pick(world.routers.keys(), i) ?? '')) },
-  { weight: 4, arbitrary: n.map((i): Step => (world) => world.finish(pick(world.books.keys(), i) as string)) },
-  { weight: 3, arbitrary: n.map((i): Step => (world) => world.routerBeat(pick(world.routers.keys(), i) ?? '')) },
-  { weight: 3, arbitrary: n.map((i): Step => (world) => world.workerBeat(pick(world.books.keys(), i) as string)) },
-  { weight: 2, arbitrary: n.map((ms): Step => (world) => void (world.now += ms * 3)) },
+  {
+    weight: 6,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.ask(pick(world.routers.keys(), i) ?? ''),
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.finish(pick(world.books.keys(), i) as string),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.routerBeat(pick(world.routers.keys(), i) ?? ''),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.workerBeat(pick(world.books.keys(), i) as string),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: n.map(
+      (ms): Step =>
+        (world) =>
+          void (world.now += ms * 3),
+    ),
+  },
   // A task is never lost in silence: its ingress sees to that. Everything else may be.
   {
     weight: 2,
@@ -256,7 +298,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-const worlds = fc.tuple(fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }), fc.integer({ min: 1, max: 3 }));
+const worlds = fc.tuple(
+  fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
+  fc.integer({ min: 1, max: 3 }),
+);
 
 describe('slots of several workers at several routers', () => {
   test('whatever is lost, doubled or late, and whoever dies: none is promised twice, none is overbooked, none is stranded', () => {

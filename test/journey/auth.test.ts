@@ -60,7 +60,7 @@ describe('a key is taken', () => {
     { 'api-key': TEST_KEY },
     { authorization: 'Basic dXNlcjpwYXNz', 'x-api-key': TEST_KEY },
   ])('%j', async (headers) => {
-    const response = await ask(headers as Record<string, string>);
+    const response = await ask(headers);
     expect(response.status).toBe(200);
     await response.text();
   });
@@ -76,7 +76,7 @@ describe('a request is refused', () => {
     { authorization: `Basic ${TEST_KEY}` },
     { 'x-api-key': '' },
   ])('without a key: %j', async (headers) => {
-    const { message } = await expectOpenAiError(await ask(headers as Record<string, string>), 'invalid_api_key');
+    const { message } = await expectOpenAiError(await ask(headers), 'invalid_api_key');
     expect(message).toContain('Authorization: Bearer');
   });
 
@@ -89,13 +89,17 @@ describe('a request is refused', () => {
     { authorization: 'Bearer sk-unknown', 'x-api-key': TEST_KEY },
     { 'x-api-key': "' or 1=1 --" },
   ])('with a key that is none: %j', async (headers) => {
-    const response = await ask(headers as Record<string, string>);
+    const response = await ask(headers);
     const { message } = await expectOpenAiError(response, 'invalid_api_key');
     expect(message).toBe('Incorrect API key provided.');
   });
 
   test('before its body is looked at: a bad key with bad JSON', async () => {
-    const response = await fetch(`${gateway.url}${CHAT}`, { method: 'POST', body: '{', headers: { authorization: 'Bearer no' } });
+    const response = await fetch(`${gateway.url}${CHAT}`, {
+      method: 'POST',
+      body: '{',
+      headers: { authorization: 'Bearer no' },
+    });
     await expectOpenAiError(response, 'invalid_api_key');
   });
 
@@ -122,7 +126,11 @@ describe('a request is refused', () => {
 
   test('and a client that sends 20 MB before it listens reads its refusal all the same', async () => {
     const headers = { authorization: 'Bearer no', 'content-type': 'application/json' };
-    const response = await fetch(`${gateway.url}${CHAT}`, { method: 'POST', headers, body: Buffer.alloc(20_000_000, ' ') });
+    const response = await fetch(`${gateway.url}${CHAT}`, {
+      method: 'POST',
+      headers,
+      body: Buffer.alloc(20_000_000, ' '),
+    });
     await expectOpenAiError(response, 'invalid_api_key');
   });
 });
@@ -181,7 +189,13 @@ describe('while the ledger is away', () => {
     while (readiness.status === 'ready') readiness = await ready();
     expect(readiness).toMatchObject({
       status: 'not_ready',
-      checks: { nats: { ok: true }, router: { ok: true }, workers: { ok: true }, ledger: { ok: false }, postgres: { ok: false } },
+      checks: {
+        nats: { ok: true },
+        router: { ok: true },
+        workers: { ok: true },
+        ledger: { ok: false },
+        postgres: { ok: false },
+      },
     });
     expect(readiness.checks['ledger']?.detail).toBe('no ledger is heard of');
   });

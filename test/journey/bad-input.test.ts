@@ -60,8 +60,18 @@ describe('a chat request is refused before anybody is asked', () => {
       says: new RegExp(`line 1, column ${valid.length + 1}\\b`),
     },
     { why: 'an end too early', body: `{"model":"gpt-mock","x":"${PROMPT}`, code: 'invalid_json', says: /line 1/ },
-    { why: 'a raw newline in a string', body: `{\n"x": "${PROMPT}\n"}`, code: 'invalid_json', says: /line 2, column 36/ },
-    { why: 'two values', body: `${valid} {}`, code: 'invalid_json', says: new RegExp(`line 1, column ${valid.length + 2}\\b`) },
+    {
+      why: 'a raw newline in a string',
+      body: `{\n"x": "${PROMPT}\n"}`,
+      code: 'invalid_json',
+      says: /line 2, column 36/,
+    },
+    {
+      why: 'two values',
+      body: `${valid} {}`,
+      code: 'invalid_json',
+      says: new RegExp(`line 1, column ${valid.length + 2}\\b`),
+    },
     { why: 'a lone bracket, deep', body: '['.repeat(DEPTH), code: 'invalid_json', says: /column 200001/ },
     {
       why: 'bytes that are no UTF-8',
@@ -107,7 +117,13 @@ describe('a chat request is refused before anybody is asked', () => {
       param: 'model',
       says: /twice/,
     },
-    { why: 'no messages', body: '{"model":"gpt-mock"}', code: 'invalid_request', param: 'messages', says: /[Mm]issing/ },
+    {
+      why: 'no messages',
+      body: '{"model":"gpt-mock"}',
+      code: 'invalid_request',
+      param: 'messages',
+      says: /[Mm]issing/,
+    },
     { why: 'empty messages', body: '{"model":"gpt-mock","messages":[]}', code: 'invalid_request', param: 'messages' },
     {
       why: 'messages that are a string',
@@ -189,7 +205,12 @@ describe('a chat request is refused before anybody is asked', () => {
       code: 'model_not_found',
       param: 'model',
     },
-    { why: 'a model named __proto__', body: `{"model":"__proto__",${messages}}`, code: 'model_not_found', param: 'model' },
+    {
+      why: 'a model named __proto__',
+      body: `{"model":"__proto__",${messages}}`,
+      code: 'model_not_found',
+      param: 'model',
+    },
   ];
 
   test.each(bad)('$why', async (row) => {
@@ -206,7 +227,12 @@ describe('an embeddings request is refused before anybody is asked', () => {
     { why: 'no input', body: '{"model":"gpt-mock"}', code: 'invalid_request', param: 'input', says: /[Mm]issing/ },
     { why: 'an empty input', body: '{"model":"gpt-mock","input":""}', code: 'invalid_request', param: 'input' },
     { why: 'no inputs', body: '{"model":"gpt-mock","input":[]}', code: 'invalid_request', param: 'input' },
-    { why: 'an input that is a number', body: '{"model":"gpt-mock","input":7}', code: 'invalid_request', param: 'input' },
+    {
+      why: 'an input that is a number',
+      body: '{"model":"gpt-mock","input":7}',
+      code: 'invalid_request',
+      param: 'input',
+    },
     {
       why: 'an input that is an object',
       body: `{"model":"gpt-mock","input":{"text":"${PROMPT}"}}`,

@@ -188,7 +188,6 @@ describe('ten bodies of 20 MiB at once', () => {
     expect(Math.max(...delays)).toBeLessThan(3_000);
     const after = await Promise.all(services.map(({ pid }) => peakBytes(pid)));
     const grown = after.map((bytes, i) => (bytes - (before[i] ?? 0)) / inFlight);
-    console.log(grown, Math.max(...delays), delays.length);
     // Each service by itself: its own copy, what the socket holds, and for the ingress the text that JSON.parse reads.
     for (const times of grown) expect(times).toBeLessThan(3);
   }, 60_000);
@@ -237,7 +236,11 @@ describe('a client that leaves in the middle of', () => {
       await idle();
     }
     // Every slot of the pool is there still.
-    const statuses = await Promise.all(Array.from({ length: 40 }, () => post(withImage(PART_BYTES + 100)).then(async (response) => (await response.text(), response.status))));
+    const statuses = await Promise.all(
+      Array.from({ length: 40 }, () =>
+        post(withImage(PART_BYTES + 100)).then(async (response) => (await response.text(), response.status)),
+      ),
+    );
     expect(new Set(statuses)).toEqual(new Set([200]));
   });
 });

@@ -36,6 +36,7 @@ const VICTIMS = [
   'last-router-killed',
   'router-stopped',
   'last-router-stopped',
+  'router-cut-off',
   'ingress-killed',
   'ingress-killed-with-a-line',
   'ingress-stopped',
@@ -127,18 +128,28 @@ function slowCount(what: keyof Counters): number {
 async function untilSomeFail(load: Load, count = 1): Promise<void> {
   const from = load.outcomes.length;
   const failed = (): number => load.outcomes.slice(from).filter((outcome) => !isServed(outcome)).length;
-  await until(() => failed() >= count, 10_000, () => `${count} fail; ${summary(load.outcomes.slice(from))}`);
+  await until(
+    () => failed() >= count,
+    10_000,
+    () => `${count} fail; ${summary(load.outcomes.slice(from))}`,
+  );
 }
 
 function expectAllServed(outcomes: readonly Outcome[]): void {
-  expect(outcomes.filter((outcome) => !isServed(outcome)), summary(outcomes)).toEqual([]);
+  expect(
+    outcomes.filter((outcome) => !isServed(outcome)),
+    summary(outcomes),
+  ).toEqual([]);
 }
 
 /** Every request ended in one of the two ways that clients can rely on. @param codes those that it may have failed with */
 function expectCleanEnds(outcomes: readonly Outcome[], codes: readonly string[]): void {
   const isClean = ({ ending }: Outcome): boolean =>
     ending.kind === 'served' || (ending.kind === 'failed' && codes.includes(ending.code));
-  expect(outcomes.filter((outcome) => !isClean(outcome)), summary(outcomes)).toEqual([]);
+  expect(
+    outcomes.filter((outcome) => !isClean(outcome)),
+    summary(outcomes),
+  ).toEqual([]);
 }
 
 /** As above, and whoever was told of a failure had a part of the answer already. */
@@ -261,6 +272,29 @@ describe('a router', () => {
     });
     expectCleanEnds(outcomes, ['router_unavailable']);
   });
+});
+
+test('a router with a line loses its connection to NATS for a moment: the line is served', async () => {
+  const proxy = await startTcpProxy(nats.url);
+  const others = gateway.all('router');
+  const victim = await gateway.add('router', { NATS_URL: proxy.url });
+  await gateway.untilWhole();
+  await Promise.all(others.map((router) => router.term()));
+  try {
+    const { url } = gateway.one('ingress');
+    const model = 'narrow/router-cut-off';
+    const asked = Array.from({ length: 40 }, () => ask(url, { model, tokens: TOKENS, stream: true }));
+    await gateway.metric(url, 'sluice_requests_in_flight', (count) => count >= 36);
+    proxy.cut();
+    const outcomes = await Promise.all(asked);
+    accounts.get('router-cut-off')?.push(...outcomes);
+    expectAllServed(outcomes);
+  } finally {
+    await gateway.add('router');
+    await gateway.untilWhole();
+    await victim.term();
+    await proxy.stop();
+  }
 });
 
 describe('an ingress', () => {

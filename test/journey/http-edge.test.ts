@@ -69,7 +69,10 @@ describe('what is no route', () => {
   });
 
   test.each(['TRACE', 'PROPFIND', 'QUERY', 'PURGE'])('the method %s is answered too', async (method) => {
-    await expectOpenAiError(await rawRequest(gateway.url, requestBytes(`${method} ${CHAT}`, json)), 'method_not_allowed');
+    await expectOpenAiError(
+      await rawRequest(gateway.url, requestBytes(`${method} ${CHAT}`, json)),
+      'method_not_allowed',
+    );
     await expectOpenAiError(await rawRequest(gateway.url, requestBytes(`${method} /nowhere`, json)), 'unknown_url');
   });
 
@@ -87,18 +90,25 @@ describe('what is no route', () => {
   });
 
   test('a path of 9,000 characters', async () => {
-    await expectOpenAiError(await rawRequest(gateway.url, requestBytes(`GET /${'x'.repeat(9_000)}`, json)), 'unknown_url');
+    await expectOpenAiError(
+      await rawRequest(gateway.url, requestBytes(`GET /${'x'.repeat(9_000)}`, json)),
+      'unknown_url',
+    );
   });
 });
 
 describe('a body that is not announced as JSON', () => {
-  test.each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'json', '/', 'application/jsonl'])(
-    'content-type %s',
-    async (type) => {
-      const answer = await rawRequest(gateway.url, post(chat(), { 'content-type': type }));
-      await expectOpenAiError(answer, 'unsupported_media_type');
-    },
-  );
+  test.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'json',
+    '/',
+    'application/jsonl',
+  ])('content-type %s', async (type) => {
+    const answer = await rawRequest(gateway.url, post(chat(), { 'content-type': type }));
+    await expectOpenAiError(answer, 'unsupported_media_type');
+  });
 
   test('no content-type', async () => {
     const answer = await rawRequest(gateway.url, requestBytes(`POST ${CHAT}`, key, chat()));
@@ -123,11 +133,18 @@ describe('what is hardly HTTP', () => {
     { why: 'TLS', bytes: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03' },
     { why: 'a version that is none', bytes: `POST ${CHAT} HTTP/9.9\r\nhost: x\r\n\r\n` },
     { why: 'a header without a colon', bytes: `POST ${CHAT} HTTP/1.1\r\nhost: x\r\nnonsense\r\n\r\n` },
-    { why: 'a content-length that is no number', bytes: requestBytes(`POST ${CHAT}`, { ...json, 'content-length': 'many' }) },
+    {
+      why: 'a content-length that is no number',
+      bytes: requestBytes(`POST ${CHAT}`, { ...json, 'content-length': 'many' }),
+    },
     { why: 'a negative content-length', bytes: requestBytes(`POST ${CHAT}`, { ...json, 'content-length': '-1' }) },
     {
       why: 'content-length and chunks at once',
-      bytes: requestBytes(`POST ${CHAT}`, { ...json, 'content-length': '3', 'transfer-encoding': 'chunked' }, '0\r\n\r\n'),
+      bytes: requestBytes(
+        `POST ${CHAT}`,
+        { ...json, 'content-length': '3', 'transfer-encoding': 'chunked' },
+        '0\r\n\r\n',
+      ),
     },
     {
       why: 'a chunk size that is none',
@@ -143,7 +160,10 @@ describe('what is hardly HTTP', () => {
 
   test.each([
     { why: 'one header of 20 KB', headers: { 'x-large': 'x'.repeat(20_000) } },
-    { why: '1,000 headers', headers: Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`x-${i}`, 'y'.repeat(20)])) },
+    {
+      why: '1,000 headers',
+      headers: Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`x-${i}`, 'y'.repeat(20)])),
+    },
     { why: 'a key of 20 KB', headers: { authorization: `Bearer ${'k'.repeat(20_000)}` } },
   ])('$why: the headers are too large', async ({ headers }) => {
     const connection = await RawConnection.open(gateway.url);
@@ -156,7 +176,9 @@ describe('what is hardly HTTP', () => {
   test('100 headers of the caller’s own are no trouble, and stay here', async () => {
     const headers = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`x-own-${i}`, 'y']));
     expect((await rawRequest(gateway.url, post(chat(), headers))).status).toBe(200);
-    expect(Object.keys(provider.requests().at(-1)?.headers ?? {}).filter((name) => name.startsWith('x-own'))).toEqual([]);
+    expect(Object.keys(provider.requests().at(-1)?.headers ?? {}).filter((name) => name.startsWith('x-own'))).toEqual(
+      [],
+    );
   });
 
   test('garbage after a request whose stream goes on never stands in the stream', async () => {
@@ -257,9 +279,7 @@ describe('connections', () => {
   test('a body that comes byte by byte, or in chunks of one, is a body', async () => {
     const connection = await RawConnection.open(gateway.url);
     const body = Buffer.from(chat());
-    await connection.write(
-      requestBytes(`POST ${CHAT}`, { ...json, 'content-length': String(body.length) }),
-    );
+    await connection.write(requestBytes(`POST ${CHAT}`, { ...json, 'content-length': String(body.length) }));
     for (const byte of body) await connection.write(Buffer.of(byte));
     expect((await connection.read()).status).toBe(200);
     await connection.write(requestBytes(`POST ${CHAT}`, { ...json, 'transfer-encoding': 'chunked' }));
@@ -305,12 +325,15 @@ describe('models', () => {
     expect(await (await get(path)).json()).toMatchObject({ id, object: 'model' });
   });
 
-  test.each(['/v1/models/none', '/v1/models/mock/none', '/v1/models/mock/', '/v1/models/nobody/gpt-mock', `/v1/models/${'x'.repeat(2_000)}`])(
-    '%s does not exist',
-    async (path) => {
-      await expectOpenAiError(await get(path), 'model_not_found', 'model');
-    },
-  );
+  test.each([
+    '/v1/models/none',
+    '/v1/models/mock/none',
+    '/v1/models/mock/',
+    '/v1/models/nobody/gpt-mock',
+    `/v1/models/${'x'.repeat(2_000)}`,
+  ])('%s does not exist', async (path) => {
+    await expectOpenAiError(await get(path), 'model_not_found', 'model');
+  });
 
   test('both want a key', async () => {
     await expectOpenAiError(await get('/v1/models', {}), 'invalid_api_key');
@@ -352,6 +375,7 @@ describe('for those who watch the gateway', () => {
     }
     expect(text).toMatch(/gen_ai_client_token_usage_count\{[^}]*gen_ai_token_type="output"[^}]*\} [1-9]/);
     expect(text).toMatch(/gen_ai_provider_name="mock"/);
-    for (const secret of [TEST_KEY, 'testers', 'hello', 'secret-of-the-user', 'sk-']) expect(text).not.toContain(secret);
+    for (const secret of [TEST_KEY, 'testers', 'hello', 'secret-of-the-user', 'sk-'])
+      expect(text).not.toContain(secret);
   });
 });

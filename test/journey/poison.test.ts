@@ -116,10 +116,17 @@ test('a router drops what is no question', async () => {
     { why: 'an ask that is not JSON', bytes: frame(FrameType.ask, 'hello'), reply },
     { why: 'an ask of version 2', bytes: frame(FrameType.ask, { ...envelope, v: 2 }), reply },
     { why: 'an ask without a model', bytes: frame(FrameType.ask, { ...envelope, model: undefined }), reply },
-    { why: 'an ask with too long a history', bytes: frame(FrameType.ask, { ...envelope, tried: Array(33).fill({}) }), reply },
+    {
+      why: 'an ask with too long a history',
+      bytes: frame(FrameType.ask, { ...envelope, tried: Array(33).fill({}) }),
+      reply,
+    },
     { why: 'an ask that names no reply', bytes: frame(FrameType.ask, envelope) },
     { why: 'slots that are not JSON', bytes: frame(FrameType.slots, '') },
-    { why: 'slots without a worker', bytes: frame(FrameType.slots, { v: 1, pool: 'mock', issued: 1, outstanding: 0, capacity: 1 }) },
+    {
+      why: 'slots without a worker',
+      bytes: frame(FrameType.slots, { v: 1, pool: 'mock', issued: 1, outstanding: 0, capacity: 1 }),
+    },
     { why: 'a recall of "all"', bytes: frame(FrameType.recall, { v: 1, worker: 'w', pool: 'mock', count: 'all' }) },
   ]);
 });
@@ -134,12 +141,18 @@ test('a worker drops what is no task', async () => {
     { why: 'a task without a newline', bytes: frame(FrameType.open, JSON.stringify(task)), reply },
     { why: 'a task that is not JSON', bytes: frame(FrameType.open, 'hello\n{}'), reply },
     { why: 'a task of version 2', bytes: frame(FrameType.open, `${JSON.stringify({ ...task, v: 2 })}\n{}`), reply },
-    { why: 'a task with a range of one', bytes: frame(FrameType.open, `${JSON.stringify({ ...task, modelAt: [1] })}\n{}`), reply },
+    {
+      why: 'a task with a range of one',
+      bytes: frame(FrameType.open, `${JSON.stringify({ ...task, modelAt: [1] })}\n{}`),
+      reply,
+    },
     { why: 'a task that names no reply', bytes: frame(FrameType.open, `${head}{}`) },
     { why: 'a part that names no reply', bytes: frame(FrameType.chunk, 'x', { stream: 9, sequence: 1 }) },
-    { why: 'a credit cut short', bytes: frame(FrameType.credit, 'ab', { stream: 1 }), reply },
     { why: 'an unused slot that is not JSON', bytes: frame(FrameType.unused, ''), reply },
-    { why: 'slots returned from null', bytes: frame(FrameType.returned, { v: 1, router: 'r', pool: 'mock', from: null, to: 1 }) },
+    {
+      why: 'slots returned from null',
+      bytes: frame(FrameType.returned, { v: 1, router: 'r', pool: 'mock', from: null, to: 1 }),
+    },
   ]);
 });
 
@@ -161,6 +174,7 @@ test('a worker survives what is well formed and makes no sense', async () => {
     open({ stream: true }, ''),
     frame(FrameType.chunk, 'x', { stream: 78, sequence: 1 }),
     frame(FrameType.cancel, 'no_such_code', { stream: 79 }),
+    frame(FrameType.credit, 'ab', { stream: 80 }),
     frame(FrameType.unused, { v: 1, pool: 'mock', router, slot: 2 ** 50 }),
     frame(FrameType.returned, { v: 1, router, pool: 'mock', from: 0, to: 2 ** 53 - 1 }),
     frame(FrameType.want, { v: 1, router, pool: 'none', waiting: 1 }),
@@ -216,7 +230,11 @@ test.each([
   { why: 'a refusal that is not JSON', type: FrameType.refused, payload: 'x' },
   { why: 'a number cut short', type: FrameType.taken, payload: 'ab' },
   { why: 'a head that is not JSON', type: FrameType.head, payload: 'x' },
-  { why: 'a whole answer without its end', type: FrameType.whole, payload: '{"contentType":"x","headers":{},"inputTokensEstimate":0}\n' },
+  {
+    why: 'a whole answer without its end',
+    type: FrameType.whole,
+    payload: '{"contentType":"x","headers":{},"inputTokensEstimate":0}\n',
+  },
   { why: 'data before its head', type: FrameType.data, payload: '\0\0\0\u0001hello' },
   { why: 'an end before its head', type: FrameType.end, payload: '{}' },
   { why: 'a failure without an error', type: FrameType.failed, payload: '{}' },

@@ -6,7 +6,6 @@ import { Processes } from './processes.ts';
 import type { SluiceProcess } from './processes.ts';
 import { until } from './settled.ts';
 
-
 /** A service of its own process, with the address that it listens on when it is an ingress. */
 export interface ServiceProcess extends SluiceProcess {
   readonly role: Role;
@@ -34,6 +33,8 @@ export class Deployment {
   readonly #env: Readonly<Record<string, string>>;
   readonly #configFile: string;
   readonly #services: ServiceProcess[] = [];
+  /** At first none of them can be ready before the others. */
+  #isStarting = true;
 
   static async start({ yaml, natsUrl, databaseUrl, redisUrl, instances = 2 }: DeploymentOptions): Promise<Deployment> {
     const processes = await Processes.make();
@@ -48,6 +49,7 @@ export class Deployment {
     const deployment = new Deployment(processes, env, configFile);
     try {
       await Promise.all(ROLES.flatMap((role) => Array.from({ length: instances }, () => deployment.add(role))));
+      deployment.#isStarting = false;
       await deployment.untilWhole();
       return deployment;
     } catch (cause) {
@@ -70,7 +72,8 @@ export class Deployment {
       cwd: this.#processes.folder,
     });
     const said = (await child.logged('ready')) as unknown as { id: string; url?: string; metrics?: string };
-    if (said.metrics !== undefined) await untilReady(said.metrics);
+    const healthUrl = said.url ?? said.metrics;
+    if (healthUrl !== undefined && !this.#isStarting) await untilReady(healthUrl);
     const service: ServiceProcess = { ...child, role, id: said.id, url: said.url ?? '' };
     this.#services.push(service);
     void child.exited.then(() => this.#services.splice(this.#services.indexOf(service), 1));

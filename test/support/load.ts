@@ -154,7 +154,9 @@ export function summary(outcomes: readonly Outcome[]): string {
     if (what !== undefined) codes.set(what, (codes.get(what) ?? 0) + 1);
   }
   const said = codes.size === 0 ? '' : ` (${[...codes].map(([what, times]) => `${what} ${times}`).join(', ')})`;
-  const rare = (['closed', 'broken'] as const).filter((kind) => count(kind) > 0).map((kind) => `${count(kind)} ${kind}, `);
+  const rare = (['closed', 'broken'] as const)
+    .filter((kind) => count(kind) > 0)
+    .map((kind) => `${count(kind)} ${kind}, `);
   return `${count('served')} served, ${count('failed')} failed cleanly${said}, ${rare.join('')}${count('hung')} hung`;
 }
 

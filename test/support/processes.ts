@@ -73,8 +73,12 @@ export class Processes {
     return child;
   }
 
-  async killAll(): Promise<void> {
+  async killRunning(): Promise<void> {
     await Promise.all([...this.#running].map((child) => child.kill9()));
+  }
+
+  async killAll(): Promise<void> {
+    await this.killRunning();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

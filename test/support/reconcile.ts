@@ -34,7 +34,11 @@ export interface Account {
  */
 export async function reconcile(
   { upstreamModel, outcomes }: Account,
-  { databaseUrl, provider, timeoutMs = 45_000 }: { databaseUrl: string; provider: ScriptedProvider; timeoutMs?: number },
+  {
+    databaseUrl,
+    provider,
+    timeoutMs = 45_000,
+  }: { databaseUrl: string; provider: ScriptedProvider; timeoutMs?: number },
 ): Promise<Reconciled> {
   const received = receivedByTrace(provider, upstreamModel);
   const providerRequests = [...received.values()].reduce((sum, count) => sum + count, 0);
@@ -50,7 +54,11 @@ export async function reconcile(
   return { rows: rows.length, providerRequests, faults };
 }
 
-function findFaults(rows: readonly LedgerRow[], received: ReadonlyMap<string, number>, outcomes: readonly Outcome[]): string[] {
+function findFaults(
+  rows: readonly LedgerRow[],
+  received: ReadonlyMap<string, number>,
+  outcomes: readonly Outcome[],
+): string[] {
   const faults: string[] = [];
   const byTrace = Map.groupBy(rows, ({ traceparent }) => traceOf(traceparent ?? ''));
   for (const trace of new Set([...byTrace.keys(), ...received.keys()])) {

@@ -52,18 +52,25 @@ export function authenticate({ authenticator }: Pick<InferenceDeps, 'authenticat
 }
 
 function refuseWhenFull({ exchanges }: Pick<InferenceDeps, 'exchanges'>) {
-  return (_request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
-    const refusal = exchanges.refusal();
-    if (refusal?.code === 'shutting_down') void reply.header('connection', 'close');
-    done(refusal);
+  return (_request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
+    done(exchanges.refusal());
   };
 }
 
-function exchange({ clock, exchanges, requestTimeoutMs }: InferenceDeps, endpoint: Endpoint, request: FastifyRequest, reply: FastifyReply): void {
+function exchange(
+  { clock, exchanges, requestTimeoutMs }: InferenceDeps,
+  endpoint: Endpoint,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
   const { principal, headers } = request;
   if (principal === null) throw new GatewayError('internal', 'A request without a principal.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const context = { principal, traceparent: header(headers['traceparent']), timeout: header(headers['x-sluice-timeout']) };
+  const context = {
+    principal,
+    traceparent: header(headers['traceparent']),
+    timeout: header(headers['x-sluice-timeout']),
+  };
   const admitted = admit(parseOpenAiRequest(endpoint, body), context, clock, requestTimeoutMs);
   reply.hijack();
   exchanges.begin(admitted, reply.raw);

@@ -60,11 +60,9 @@ export class SlotTable {
     this.#suspects.add(worker);
   }
 
+  /** A suspect counts until it is removed: it may be alive, and a request can wait for that. */
   hasWorkers(pool: string): boolean {
-    const holdings = this.#pools.get(pool);
-    if (holdings === undefined) return false;
-    for (const worker of holdings.keys()) if (!this.#suspects.has(worker)) return true;
-    return false;
+    return this.#pools.has(pool);
   }
 
   pools(): IterableIterator<string> {

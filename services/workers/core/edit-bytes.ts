@@ -23,6 +23,25 @@ export function editBytes(parts: readonly Buffer[], edits: readonly Edit[]): Buf
   return out;
 }
 
+/**
+ * The same for one small part, in one new buffer: a copy costs less than handing on the pieces.
+ * @param edits in order, without overlap
+ */
+export function spliceBytes(bytes: Buffer, edits: readonly Edit[]): Buffer {
+  let length = bytes.length;
+  for (const { at, bytes: put } of edits) length += put.length - (at[1] - at[0]);
+  const out = Buffer.allocUnsafe(length);
+  let to = 0;
+  let from = 0;
+  for (const { at, bytes: put } of edits) {
+    to += bytes.copy(out, to, from, at[0]);
+    to += put.copy(out, to);
+    from = at[1];
+  }
+  bytes.copy(out, to, from);
+  return out;
+}
+
 function pushSlice(out: Buffer[], parts: readonly Buffer[], from: number, to: number): void {
   let offset = 0;
   for (const part of parts) {

@@ -1,5 +1,5 @@
 import { GatewayError } from '../../../shared/errors.ts';
-import { DuplicateKey, locateTopLevel } from '../../../shared/json-locate.ts';
+import { DuplicateKey, locateOne } from '../../../shared/json-locate.ts';
 import type { ByteRange } from '../../../shared/messages/task.ts';
 
 /**
@@ -9,7 +9,7 @@ import type { ByteRange } from '../../../shared/messages/task.ts';
  */
 export function locateField(bytes: Buffer, key: string): ByteRange | undefined {
   try {
-    return locateTopLevel(bytes, [key]).get(key);
+    return locateOne(bytes, key, true);
   } catch (failure) {
     if (failure instanceof DuplicateKey)
       throw new GatewayError('upstream_malformed', `The provider’s answer names "${key}" twice.`);

@@ -1,6 +1,8 @@
 import { GatewayError } from '../../../shared/errors.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { ByteRange } from '../../../shared/messages/task.ts';
+import type { Edit } from '../core/edit-bytes.ts';
+import { spliceBytes } from '../core/edit-bytes.ts';
 import { EventTooLarge, SseReader } from '../core/parse-sse.ts';
 import type { StreamReader } from './dialect.ts';
 import { locateField } from './locate-field.ts';
@@ -119,25 +121,22 @@ export class OpenAiStream implements StreamReader {
   }
 
   #emitEdited(raw: Buffer, joined: Buffer, model: unknown, isUsageToHide: boolean): void {
-    const before = joined.byteOffset - raw.byteOffset;
-    const isView = joined.buffer === raw.buffer && before >= 0 && before + joined.length <= raw.length;
+    const start = joined.byteOffset - raw.byteOffset;
+    const isView = joined.buffer === raw.buffer && start >= 0 && start + joined.length <= raw.length;
     // Data of several lines was joined elsewhere; it is written anew as one line.
     const data = isView ? joined : withoutLineFeeds(joined);
     const modelAt = typeof model === 'string' ? this.#locateModel(data) : undefined;
     if (modelAt === undefined && !isUsageToHide) return this.#emit(raw);
-    const cuts: Array<{ at: ByteRange; bytes: Buffer | undefined }> = [];
-    if (modelAt !== undefined) cuts.push({ at: modelAt, bytes: this.#model });
-    if (isUsageToHide) cuts.push({ at: nullUsage(data), bytes: undefined });
-    cuts.sort((a, b) => a.at[0] - b.at[0]);
-    this.#emit(isView ? raw.subarray(0, before) : Buffer.from('data: '));
-    let from = 0;
-    for (const { at, bytes } of cuts) {
-      this.#emit(data.subarray(from, at[0]));
-      if (bytes !== undefined) this.#emit(bytes);
-      from = at[1];
+    const edits: Edit[] = [];
+    if (modelAt !== undefined) edits.push({ at: modelAt, bytes: this.#model });
+    if (isUsageToHide) edits.push({ at: nullUsage(data), bytes: NOTHING });
+    if (edits.length === 2) edits.sort((a, b) => a.at[0] - b.at[0]);
+    if (!isView) return this.#emit(Buffer.concat([FIELD, spliceBytes(data, edits), BLANK_LINE]));
+    for (const { at } of edits) {
+      at[0] += start;
+      at[1] += start;
     }
-    this.#emit(data.subarray(from));
-    this.#emit(isView ? raw.subarray(before + data.length) : Buffer.from('\n\n'));
+    this.#emit(spliceBytes(raw, edits));
   }
 
   /** Where the model's value stands, or undefined when it already says what the client calls it. */
@@ -165,6 +164,9 @@ export class OpenAiStream implements StreamReader {
 }
 
 const COLON = 0x3a;
+const NOTHING = Buffer.alloc(0);
+const FIELD = Buffer.from('data: ');
+const BLANK_LINE = Buffer.from('\n\n');
 
 /** Latin-1 keeps bytes apart as they are and is the fastest to parse; only error texts are read as UTF-8. */
 function parseEvent(data: Buffer, encoding: 'latin1' | 'utf8' = 'latin1'): Record<string, unknown> {
@@ -214,8 +216,13 @@ function toolBytes(value: unknown): number {
 /** `[{"index":0,"function":{"arguments":""}}]`: what a tool call's delta costs in JSON besides its text. */
 const TOOL_OVERHEAD_BYTES = 42;
 
+/** At the very end, where OpenAI writes it: what stands before the last brace is a member of the outermost object. */
+const LAST_USAGE = Buffer.from(',"usage":null}');
+
 /** `"usage":null` with the comma on one of its sides. The value is known to be there, at the top level. */
 function nullUsage(data: Buffer): ByteRange {
+  const last = data.length - LAST_USAGE.length;
+  if (last > 0 && data.compare(LAST_USAGE, 0, LAST_USAGE.length, last) === 0) return [last, data.length - 1];
   const value = locateField(data, 'usage') as ByteRange;
   let start = data.lastIndexOf('"', data.lastIndexOf('"', value[0]) - 1);
   while (start > 0 && (data[start - 1] as number) <= SPACE) start--;

@@ -1,0 +1,62 @@
+import { describe, expect, test } from 'vitest';
+import type { Deployment } from '../../../shared/catalog.ts';
+import type { TaskHead } from '../../../shared/messages/task.ts';
+import { UsageRecorded } from '../../../shared/messages/usage.ts';
+import { endOf, estimateInputTokens, usageEvent } from './account.ts';
+
+const task: TaskHead = {
+  ...{ v: 1, id: 'req_1', attempt: 2, deployment: 'p/m', pool: 'p', router: 'r', slot: 1, route: 'cheap' },
+  ...{ principal: { keyId: 'k', keyName: 'name', team: null }, model: 'cheap', endpoint: 'chat', stream: true },
+  ...{ includeUsage: false, modelAt: [0, 0], streamOptionsAt: null, bodyBytes: 401, deadlineEpochMs: 0 },
+  ...{ queueMs: 1.6, creditBytes: 1 },
+};
+// Two dollars for a million tokens of output, one for the input.
+const deployment: Deployment = {
+  ...{ id: 'p/m', provider: 'p', pool: 'p', model: 'm', upstreamModel: 'm-1', price: { input: 1e9, output: 2e9 } },
+};
+const usage = { inputTokens: 10, outputTokens: 20, cachedInputTokens: 0, reasoningTokens: 0 };
+const account = {
+  ...{ startedEpochMs: 0, durationMs: 12.4, ttftMs: 3.5, usage, hasBegun: true, outputTokensSoFar: 7, finish: 'stop' },
+};
+
+describe('what an attempt used', () => {
+  test('is what the provider counted', () => {
+    const end = { finish: 'stop', usage, isEstimated: false, costNanoUsd: 50_000, ttftMs: 4, durationMs: 12 };
+    expect(endOf(task, deployment, account)).toEqual(end);
+  });
+
+  test('is estimated where the provider told nothing: a token for four bytes, and those that went by', () => {
+    const end = endOf(task, deployment, { ...account, usage: undefined });
+    expect(end).toMatchObject({
+      isEstimated: true,
+      usage: { inputTokens: 101, outputTokens: 7 },
+      costNanoUsd: 115_000,
+    });
+    expect(estimateInputTokens({ ...task, bodyBytes: 0 })).toBe(0);
+  });
+
+  test('is nothing where the provider never began', () => {
+    const end = endOf(task, deployment, {
+      ...account,
+      usage: undefined,
+      hasBegun: false,
+      outputTokensSoFar: 0,
+      ttftMs: null,
+    });
+    expect(end).toMatchObject({ isEstimated: true, costNanoUsd: 0, ttftMs: null });
+  });
+
+  test('without a price costs null, which is not nothing', () => {
+    expect(endOf(task, { ...deployment, price: undefined }, account).costNanoUsd).toBeNull();
+  });
+});
+
+test('the ledger’s event keeps its contract, and names the attempt', () => {
+  const context = { startedEpochMs: 5, upstreamStatus: 200, error: null, worker: 'w', ingress: 'i' };
+  const event = usageEvent(task, deployment, endOf(task, deployment, account), context);
+  expect(UsageRecorded.parse(event)).toMatchObject({
+    ...{ attemptId: 'req_1.2', requestId: 'req_1', attempt: 2, source: 'worker', model: 'cheap', route: 'cheap' },
+    ...{ deployment: 'p/m', provider: 'p', upstreamModel: 'm-1', queueMs: 2, inputTokens: 10, outputTokens: 20 },
+    ...{ costNanoUsd: 50_000, traceparent: null, keyId: 'k', keyName: 'name', team: null },
+  });
+});
