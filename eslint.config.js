@@ -4,8 +4,14 @@ import tseslint from 'typescript-eslint';
 /** One module per outside thing (docs/architecture.md, "Who may import whom"). */
 const OUTSIDE = {
   nats: { message: 'Only shared/bus.ts talks to NATS.', allowedIn: ['shared/bus.ts'] },
-  undici: { message: 'Only services/workers/upstream.ts calls providers.', allowedIn: ['services/workers/upstream.ts'] },
-  fastify: { message: 'Only services/ingress/server.ts and its routes know fastify.', allowedIn: ['services/ingress/server.ts', 'services/ingress/routes/*.ts'] },
+  undici: {
+    message: 'Only services/workers/upstream.ts calls providers.',
+    allowedIn: ['services/workers/upstream.ts'],
+  },
+  fastify: {
+    message: 'Only services/ingress/server.ts and its routes know fastify.',
+    allowedIn: ['services/ingress/server.ts', 'services/ingress/routes/*.ts'],
+  },
   pg: { message: 'Only the ledger touches Postgres.', allowedIn: ['services/ledger/**/*.ts', 'infra/servers/**/*.ts'] },
   kysely: { message: 'Only the ledger touches Postgres.', allowedIn: ['services/ledger/**/*.ts'] },
   ioredis: { message: 'Only shared/redis.ts connects to Redis.', allowedIn: ['shared/redis.ts'] },
@@ -34,7 +40,12 @@ export default tseslint.config(
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] }, tsconfigRootDir: import.meta.dirname } },
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
     rules: {
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
@@ -52,7 +63,10 @@ export default tseslint.config(
     ignores: ['**/*.test.ts'],
     rules: {
       'no-restricted-globals': ['error', ...NO_WORLD],
-      'no-restricted-properties': ['error', { object: 'Math', property: 'random', message: 'Take `random` as an argument.' }],
+      'no-restricted-properties': [
+        'error',
+        { object: 'Math', property: 'random', message: 'Take `random` as an argument.' },
+      ],
     },
   },
   {

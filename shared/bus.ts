@@ -21,6 +21,8 @@ const RECONNECT_JITTER_MS = 100;
 /** A server that stops answering (stopped, or a dead link) is given up after two of these. */
 const PING_EVERY_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** NATS' default. The largest parcel, a batch of usage events or a body's part with its neighbours, is about half of it. */
+const MIN_PAYLOAD_BYTES = 1024 * 1024;
 const MAX_LOGGED_BYTES = 200;
 
 const TURN: OutboxTiming = { now: systemClock.now, atTurnEnd: setImmediate, after: setTimeout };
@@ -81,7 +83,15 @@ export class Bus {
       noAsyncTraces: true,
       ...hidden,
     };
-    return new Bus(await connect(withCredentials(settings, options.url)), options);
+    const connection = await connect(withCredentials(settings, options.url));
+    const maxPayload = connection.info?.max_payload ?? 0;
+    if (maxPayload < MIN_PAYLOAD_BYTES) {
+      await connection.close();
+      throw new Error(
+        `nats-server takes messages of ${maxPayload} bytes only; set its max_payload to ${MIN_PAYLOAD_BYTES} or more`,
+      );
+    }
+    return new Bus(connection, options);
   }
 
   private constructor(connection: NatsConnection, { log, onPoisoned }: BusOptions) {

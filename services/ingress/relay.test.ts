@@ -46,6 +46,17 @@ const HEADERS = { 'content-type': 'text/plain', 'x-own': 'value' };
 const error = new GatewayError('upstream_cut_off', 'it broke');
 
 describe('a relay', () => {
+  test('keeps the order of what comes in one tick, head first, and of what comes later', async () => {
+    const { connection, relay } = await connect(true);
+    relay.begin(HEADERS);
+    for (const part of ['a', 'b', 'c']) relay.data(Buffer.from(part));
+    await turn();
+    for (const part of ['d', 'e']) relay.data(Buffer.from(part));
+    relay.end();
+    expect(await connection.read()).toMatchObject({ status: 200, body: 'abcde' });
+    connection.destroy();
+  });
+
   test('gives a whole answer in one go', async () => {
     const { connection, relay } = await connect(false);
     relay.whole(HEADERS, Buffer.from('grüße'));

@@ -76,7 +76,10 @@ function modelsOf(
   { models = new Map<string, ModelFields>() }: ProviderFields,
 ): ProviderConfig['models'] {
   const builtIn: readonly string[] = provider === SIMULATED.name ? SIMULATED.models : [];
-  const bare = builtIn.map((name): [string, ModelConfig] => [name, deepFreeze({ name, upstream: name, price: { ...SIMULATED.price } })]);
+  const bare = builtIn.map((name): [string, ModelConfig] => [
+    name,
+    deepFreeze({ name, upstream: name, price: { ...SIMULATED.price } }),
+  ]);
   return new Map([...bare, ...Array.from(models, ([name, fields]) => [name, buildModel(name, fields)] as const)]);
 }
 

@@ -25,7 +25,12 @@ export function toOpenAiError(error: GatewayError): OpenAiErrorAnswer {
     status: said?.status ?? policy.status,
     headers,
     body: JSON.stringify({
-      error: { message: error.message, type: said?.type ?? policy.type, param: error.param ?? null, code: said?.code ?? error.code },
+      error: {
+        message: error.message,
+        type: said?.type ?? policy.type,
+        param: error.param ?? null,
+        code: said?.code ?? error.code,
+      },
     }),
   };
 }

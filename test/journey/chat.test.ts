@@ -36,7 +36,11 @@ test('a plain answer comes through, says who served it, and what it cost', async
 });
 
 test('a stream comes through token by token', async () => {
-  const stream = await openai.chat.completions.create({ model: 'mock/gpt-mock', messages: [{ role: 'user', content: 'hello' }], stream: true });
+  const stream = await openai.chat.completions.create({
+    model: 'mock/gpt-mock',
+    messages: [{ role: 'user', content: 'hello' }],
+    stream: true,
+  });
   const chunks = [];
   for await (const chunk of stream) chunks.push(chunk);
   expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe('token '.repeat(8));

@@ -54,7 +54,7 @@ describe.each([true, false])('stream: %s', (stream) => {
       'x-request-id': expect.stringMatching(/^req_[0-9a-f]{32}$/) as string,
       'x-sluice-deployment': 'good/m',
       'x-sluice-attempts': '1',
-      'x-sluice-queue-ms': '0',
+      'x-sluice-queue-ms': expect.stringMatching(/^\d+$/) as string,
       'content-type': stream ? 'text/event-stream; charset=utf-8' : 'application/json',
     });
   });

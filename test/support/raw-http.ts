@@ -59,10 +59,8 @@ export class RawConnection {
   /** Resolves when the system has taken the bytes, or the connection is gone. */
   async write(bytes: string | Uint8Array): Promise<void> {
     const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-    await new Promise<void>((resolve) => {
-      this.socket.write(data, () => resolve());
-      this.socket.once('close', () => resolve());
-    });
+    // The callback comes in either case; what went wrong is for the reader to find.
+    await new Promise<void>((resolve) => this.socket.write(data, () => resolve()));
   }
 
   /** The next answer. @throws Error when the connection ends in it, or after `timeoutMs` (default 5 s) */

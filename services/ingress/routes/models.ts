@@ -21,7 +21,12 @@ export function modelRoutes(app: FastifyInstance, deps: ModelDeps): void {
   app.get<{ Params: { '*': string } }>('/v1/models/*', { onRequest }, (request, reply) => {
     const id = request.params['*'];
     const resolution = catalog.resolve(id);
-    if (resolution === undefined) throw new GatewayError('model_not_found', `The model \`${id.slice(0, 200)}\` does not exist or you do not have access to it.`, { param: 'model' });
+    if (resolution === undefined)
+      throw new GatewayError(
+        'model_not_found',
+        `The model \`${id.slice(0, 200)}\` does not exist or you do not have access to it.`,
+        { param: 'model' },
+      );
     const ownedBy = resolution.route === null ? (resolution.targets[0]?.deployment.provider ?? 'sluice') : 'sluice';
     return reply.type('application/json').send(JSON.stringify(describe({ id, ownedBy })));
   });
