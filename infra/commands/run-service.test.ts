@@ -62,6 +62,8 @@ test(
     ];
     const ingress = start('ingress');
     for (const url of await Promise.all(inner.map((cli) => urlOf(cli, 'metrics')))) {
+      // A worker is ready once the routers know of it.
+      await untilReady(url);
       const paths = ['/health/live', '/health/ready', '/metrics', '/elsewhere'];
       const answers = await Promise.all(paths.map((path) => fetch(url + path)));
       expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 404]);

@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
@@ -9,17 +8,18 @@ import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/a
 import type { Tried } from '../../shared/messages/envelope.ts';
 import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
-import { inboxSubject, routerSubject, workerSubject } from '../../shared/subjects.ts';
 import { envelopeOf, taskOf } from './core/asking.ts';
 import type { HeaderList, Progress } from './core/response-headers.ts';
 import { answerHeaders, progressHeaders, STREAM_HEADERS } from './core/response-headers.ts';
 import type { Inbox, StreamOwner } from './inbox.ts';
 import type { IngressMetrics } from './metrics.ts';
+import type { Outgoing } from './outgoing.ts';
 import { CREDIT_BYTES, Relay } from './relay.ts';
 import type { AdmittedRequest } from './request.ts';
 import type { Routers } from './routers.ts';
-import { Uploads } from './uploads.ts';
+import type { Uploads } from './uploads.ts';
 import type { SeenAttempt, Witness } from './witness.ts';
+import { withoutBody } from './witness.ts';
 import type { WorkerWatch } from './worker-watch.ts';
 
 /** Attempts that one request may make at providers. */
@@ -32,11 +32,10 @@ const ANSWER_WITHIN_MS = 750;
 const CLIENT_STALL_MS = 30_000;
 
 export interface ExchangeDeps {
-  readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
-  readonly ingressId: string;
   readonly inbox: Inbox;
+  readonly outgoing: Outgoing;
   readonly routers: Routers;
   readonly workers: WorkerWatch;
   readonly uploads: Uploads;
@@ -121,7 +120,7 @@ export class Exchange implements StreamOwner {
     if (state.kind === 'running' && state.seen.placed.worker === peer) {
       this.#deps.witness.lost(state.seen, 'worker_lost');
       // One that only hangs finds this right behind the task, once it goes on: nobody waits for the answer any more.
-      this.#cancel(state, 'worker_lost');
+      this.#deps.outgoing.cancel(state.seen.placed.worker, state.stream, 'worker_lost');
       this.#attemptFailed(new GatewayError('worker_lost', 'The worker that served the request was lost.'), {
         isReported: true,
       });
@@ -160,7 +159,7 @@ export class Exchange implements StreamOwner {
       return this.#over('client_too_slow', 408);
     }
     if (state.kind === 'asking' && now - state.since > ANSWER_WITHIN_MS) {
-      this.#leaveRouter(state);
+      this.#deps.outgoing.abandon(state.router, state.stream);
       return this.#askAgain();
     }
     if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs)
@@ -168,10 +167,10 @@ export class Exchange implements StreamOwner {
   }
 
   #ask(): void {
-    const { bus, clock, inbox, ingressId, routers } = this.#deps;
-    const router = bus.isConnected ? routers.next() : undefined;
+    const { clock, inbox, outgoing, routers } = this.#deps;
+    const router = outgoing.isConnected ? routers.next() : undefined;
     if (router === undefined || ++this.#questions > MAX_QUESTIONS) {
-      const code = !bus.isConnected ? 'broker_unavailable' : 'router_unavailable';
+      const code = !outgoing.isConnected ? 'broker_unavailable' : 'router_unavailable';
       const what = code === 'broker_unavailable' ? 'The message broker is away.' : 'No router answers.';
       return this.#endWith(
         this.#questions > MAX_QUESTIONS && this.#lastFailure !== undefined
@@ -181,14 +180,7 @@ export class Exchange implements StreamOwner {
     }
     const stream = inbox.open(this);
     this.#state = { kind: 'asking', stream, router, since: clock.now() };
-    bus.post(
-      routerSubject(router),
-      inboxSubject(ingressId, router),
-      FrameType.ask,
-      stream,
-      0,
-      JSON.stringify(envelopeOf(this.#request, this.#tried)),
-    );
+    outgoing.ask(router, stream, envelopeOf(this.#request, this.#tried));
   }
 
   #askAgain(): void {
@@ -198,7 +190,7 @@ export class Exchange implements StreamOwner {
   }
 
   #submit(stream: number, placed: Placed): void {
-    const { bus, clock, ingressId, uploads, workers } = this.#deps;
+    const { clock, outgoing, workers } = this.#deps;
     const request = this.#request;
     this.#attempts++;
     this.#queueMs += placed.queueMs;
@@ -221,10 +213,7 @@ export class Exchange implements StreamOwner {
     };
     this.#state = { kind: 'running', stream, seen, nextSequence: 0, head: undefined };
     workers.began(placed.worker);
-    const to = workerSubject(placed.worker);
-    const reply = inboxSubject(ingressId, placed.worker);
-    bus.post(to, reply, FrameType.open, stream, 0, `${JSON.stringify(task)}\n`, Uploads.firstPart(request.body));
-    uploads.begin(to, reply, stream, request.body);
+    outgoing.open(placed.worker, stream, task, request.body);
   }
 
   #onRefused({ error, isExhausted }: Refused): void {
@@ -336,32 +325,15 @@ export class Exchange implements StreamOwner {
   #giveUp(code: ErrorCode, isReported = false): void {
     const state = this.#state;
     if (state.kind === 'asking' || state.kind === 'waiting') {
-      this.#leaveRouter(state);
+      this.#deps.outgoing.abandon(state.router, state.stream);
       this.#deps.inbox.close(state.stream);
     } else if (state.kind === 'running') {
       if (!isReported) {
-        this.#cancel(state, code);
+        this.#deps.outgoing.cancel(state.seen.placed.worker, state.stream, code);
         this.#deps.witness.failed(state.seen, code);
       }
       this.#leaveWorker(state);
     }
-  }
-
-  #cancel({ stream, seen }: { stream: number; seen: SeenAttempt }, code: ErrorCode): void {
-    const { worker } = seen.placed;
-    const reply = inboxSubject(this.#deps.ingressId, worker);
-    this.#deps.bus.post(workerSubject(worker), reply, FrameType.cancel, stream, 0, code);
-  }
-
-  #leaveRouter({ router, stream }: { router: string; stream: number }): void {
-    this.#deps.bus.post(
-      routerSubject(router),
-      inboxSubject(this.#deps.ingressId, router),
-      FrameType.abandon,
-      stream,
-      0,
-      '',
-    );
   }
 
   #leaveWorker({ stream, seen }: { stream: number; seen: SeenAttempt }): void {
@@ -372,16 +344,7 @@ export class Exchange implements StreamOwner {
 
   #grant(bytes: number): void {
     const state = this.#state;
-    if (state.kind !== 'running') return;
-    const { worker } = state.seen.placed;
-    this.#deps.bus.postNumber(
-      workerSubject(worker),
-      inboxSubject(this.#deps.ingressId, worker),
-      FrameType.credit,
-      state.stream,
-      0,
-      bytes,
-    );
+    if (state.kind === 'running') this.#deps.outgoing.credit(state.seen.placed.worker, state.stream, bytes);
   }
 
   #answerHeaders(head: ResponseHead): HeaderList {
@@ -420,33 +383,4 @@ export class Exchange implements StreamOwner {
     });
     onOver(this);
   }
-}
-
-/** The witness may remember an attempt for seconds: it must not keep the body that long. */
-function withoutBody({
-  id,
-  principal,
-  receivedAt,
-  deadlineEpochMs,
-  traceparent,
-  endpoint,
-  model,
-  stream,
-  includeUsage,
-  modelAt,
-  streamOptionsAt,
-}: AdmittedRequest): SeenAttempt['request'] {
-  return {
-    id,
-    principal,
-    receivedAt,
-    deadlineEpochMs,
-    traceparent,
-    endpoint,
-    model,
-    stream,
-    includeUsage,
-    modelAt,
-    streamOptionsAt,
-  };
 }

@@ -27,7 +27,7 @@ export class Exchanges {
 
   /** Why no further request is taken now; undefined when one is. */
   refusal(): GatewayError | undefined {
-    if (!this.#deps.bus.isConnected)
+    if (!this.#deps.outgoing.isConnected)
       return new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
     if (this.#live.size < MAX_EXCHANGES && this.#bodyBytes < MAX_BODY_BYTES) return undefined;
     return new GatewayError('overloaded', 'This gateway has as many requests as it can hold.', { retryAfterMs: 1_000 });

@@ -16,6 +16,7 @@ import { Exchanges } from './exchanges.ts';
 import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
 import { IngressMetrics } from './metrics.ts';
+import { Outgoing } from './outgoing.ts';
 import { Routers } from './routers.ts';
 import { buildServer } from './server.ts';
 import { Uploads } from './uploads.ts';
@@ -76,8 +77,9 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const witness = new Witness({ journal, catalog, clock, ingressId: id });
   const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
   const uploads = new Uploads(bus);
+  const outgoing = new Outgoing(bus, id, uploads);
   const exchanges: Exchanges = new Exchanges({
-    ...{ bus, clock, log, ingressId: id, inbox, routers, workers, uploads, witness, metrics },
+    ...{ clock, log, inbox, outgoing, routers, workers, uploads, witness, metrics },
     keepAliveMs: config.server.keepAliveMs,
   });
   const authenticator = new Authenticator(config.auth, bus, clock);
@@ -107,6 +109,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     if (isConnected) return;
     exchanges.onBrokerGone();
     routers.clear();
+    workers.onBrokerGone();
   });
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   const sweeper = setInterval(() => {

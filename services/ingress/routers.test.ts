@@ -57,3 +57,10 @@ test('a silent router is gone, and whoever waits there is told', () => {
   routers.sweep(SILENT_AFTER_MS + 1, 0);
   expect({ gone, next: routers.next() }).toEqual({ gone: ['a'], next: undefined });
 });
+
+test('a router that comes back with a new connection has forgotten who waited, and is asked again', () => {
+  const { routers, gone } = makeRouters();
+  routers.onBeat({ ...beat('a', ['p']), connection: 1 });
+  routers.onBeat({ ...beat('a', ['p']), connection: 2 });
+  expect({ gone, next: routers.next() }).toEqual({ gone: ['a'], next: 'a' });
+});

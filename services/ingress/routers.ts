@@ -6,6 +6,7 @@ interface Heard {
   at: Millis;
   /** Pools of which it knows a worker. */
   pools: ReadonlySet<string>;
+  connection: number | undefined;
 }
 
 /** The routers that live, by their heartbeats. Questions go to them in turn. */
@@ -37,12 +38,14 @@ export class Routers {
     return pools;
   }
 
-  onBeat({ router, isDraining, spent }: RouterBeat): void {
+  onBeat({ router, isDraining, spent, connection }: RouterBeat): void {
     if (isDraining) return this.remove(router);
     const before = this.#heardOf.get(router);
     const pools = new Set(spent.map(({ pool }) => pool));
-    this.#heardOf.set(router, { at: this.#clock.now(), pools });
+    this.#heardOf.set(router, { at: this.#clock.now(), pools, connection });
     if (before === undefined || (before.pools.size === 0) !== (pools.size === 0)) this.#chooseAskable();
+    // It has lost its connection meanwhile and made a new one: what waited there is forgotten, though it lives.
+    if (before !== undefined && before.connection !== connection) this.#onGone(router);
   }
 
   /** undefined: no router lives. */

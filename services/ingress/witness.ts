@@ -146,3 +146,32 @@ export class Witness {
     };
   }
 }
+
+/** The witness may remember an attempt for seconds: it must not keep the body that long. */
+export function withoutBody({
+  id,
+  principal,
+  receivedAt,
+  deadlineEpochMs,
+  traceparent,
+  endpoint,
+  model,
+  stream,
+  includeUsage,
+  modelAt,
+  streamOptionsAt,
+}: AdmittedRequest): SeenAttempt['request'] {
+  return {
+    id,
+    principal,
+    receivedAt,
+    deadlineEpochMs,
+    traceparent,
+    endpoint,
+    model,
+    stream,
+    includeUsage,
+    modelAt,
+    streamOptionsAt,
+  };
+}

@@ -44,6 +44,23 @@ describe('whether workers live', () => {
     expect(pinged).toEqual(['busy', 'busy']);
   });
 
+  test('one that comes back with a new connection has lost what it had, and lives', () => {
+    const { watch, gone } = make();
+    watch.onBeat({ ...beat('w', 'p'), connection: 1 });
+    watch.onBeat({ ...beat('w', 'p'), connection: 1 });
+    expect(gone).toEqual([]);
+    watch.onBeat({ ...beat('w', 'p'), connection: 2 });
+    expect({ gone, pools: watch.pools() }).toEqual({ gone: ['w'], pools: new Set(['p']) });
+  });
+
+  test('after a loss of our own connection a worker’s new one is no news', () => {
+    const { watch, gone } = make();
+    watch.onBeat({ ...beat('w', 'p'), connection: 1 });
+    watch.onBrokerGone();
+    watch.onBeat({ ...beat('w', 'p'), connection: 2 });
+    expect(gone).toEqual([]);
+  });
+
   test('one that is silent for too long is gone, once', () => {
     const { watch, gone, at } = make();
     watch.began('w');

@@ -11,6 +11,8 @@ interface Watched {
   live: number;
   /** Pools it serves; empty as long as only its frames were seen. */
   pools: readonly string[];
+  /** As of its last beat. */
+  connection: number | undefined;
 }
 
 /**
@@ -38,10 +40,19 @@ export class WorkerWatch {
     return pools;
   }
 
-  onBeat({ worker, pools }: WorkerBeat): void {
+  onBeat({ worker, pools, connection }: WorkerBeat): void {
+    const before = this.#workers.get(worker)?.connection;
+    // It has lost its connection meanwhile and made a new one: what it had of ours is gone, though it lives.
+    if (before !== undefined && before !== connection) this.remove(worker);
     const watched = this.#watch(worker);
     watched.heardAt = this.#clock.now();
+    watched.connection = connection;
     watched.pools = pools.map(({ pool }) => pool);
+  }
+
+  /** Our own connection is lost: nothing is left that a worker's new one could have lost. */
+  onBrokerGone(): void {
+    for (const watched of this.#workers.values()) watched.connection = undefined;
   }
 
   /** A frame came from this worker: it lives. */
@@ -80,7 +91,7 @@ export class WorkerWatch {
   #watch(worker: string): Watched {
     let watched = this.#workers.get(worker);
     if (watched === undefined) {
-      watched = { heardAt: this.#clock.now(), live: 0, pools: [] };
+      watched = { heardAt: this.#clock.now(), live: 0, pools: [], connection: undefined };
       this.#workers.set(worker, watched);
     }
     return watched;

@@ -52,6 +52,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   const heardOf = new Map<string, Millis>();
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   let isDraining = false;
+  let connection = 1;
   /** Until then, workers that live may not have been heard of: as after a start, or a lost connection. */
   let settlesAt = clock.now() + SILENT_AFTER_MS;
 
@@ -71,7 +72,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   };
   const beat = (): void => {
     const waiting = Object.fromEntries([...lines.pools()].map((pool) => [pool, lines.waitingIn(pool)]));
-    const message: RouterBeat = { v: 1, router: id, isDraining, spent: slots.spent(), waiting };
+    const message: RouterBeat = { v: 1, router: id, isDraining, connection, spent: slots.spent(), waiting };
     bus.publish(beatSubject('router', id), message);
     for (const pool of lines.pools()) decider.want(pool);
   };
@@ -116,10 +117,14 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   bus.onConnection((isConnected) => {
     settlesAt = clock.now() + SILENT_AFTER_MS;
     sweep();
-    // Every slot may have moved meanwhile. The line stays: it may be our connection alone that was lost, and an ingress
-    // that has noticed nothing waits for its place. What is placed for those who left comes back as an unused slot.
-    if (!isConnected) for (const worker of [...heardOf.keys()]) forget(worker);
-    else beat();
+    if (isConnected) {
+      connection++;
+      return beat();
+    }
+    // Every slot may have moved meanwhile, and placements were lost: whoever waits here learns it from the beat, or has
+    // lost the broker too, and asks anew.
+    for (const worker of [...heardOf.keys()]) forget(worker);
+    lines.removeWhere(() => true);
   });
   const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
   beat();

@@ -42,8 +42,6 @@ export class Intake {
   readonly #deps: IntakeDeps;
   readonly #ingresses = new Map<string, Ingress>();
   readonly #assembly = new Assembly();
-  /** Attempts that ended while the broker was away: their ingresses may live and wait. At most as many as there are slots. */
-  #untold: Array<{ readonly inbox: string; readonly stream: number }> = [];
   #live = 0;
   #isClosed = false;
   #onIdle: (() => void) | undefined;
@@ -103,20 +101,11 @@ export class Intake {
   }
 
   /**
-   * Ends every attempt: its frames reach nobody any more, or the process must end. The ingresses are told; while the
-   * broker is away, once it is back.
+   * Ends every attempt: its frames reach nobody any more, or the process must end. The ingresses are told, if the
+   * broker is there.
    */
   abortAll(code: ErrorCode): void {
     for (const ingress of this.#ingresses.values()) this.#cancelAll(ingress, code);
-  }
-
-  /**
-   * The broker is back. Whoever had an attempt here must not wait for it: an ingress that never lost its own connection
-   * has noticed nothing. (As frame 0: an answer that had begun has a gap then, and ends as such.)
-   */
-  onReconnected(): void {
-    for (const { inbox, stream } of this.#untold) new FrameSender(this.#deps.bus, inbox, stream, 0).failed(givenUp());
-    this.#untold = [];
   }
 
   /** Takes nothing more: who was sent here before the routers knew is sent elsewhere. */
@@ -192,12 +181,8 @@ export class Intake {
   }
 
   #cancelAll(ingress: Ingress, code: ErrorCode): void {
-    const { inbox } = ingress;
-    for (const [stream, attempt] of [...ingress.attempts]) {
-      if (!this.#deps.bus.isConnected) this.#untold.push({ inbox, stream });
-      // An ingress taken for dead may only have hung: without a word it would wait for this attempt until the deadline.
-      attempt.cancel(code, givenUp());
-    }
+    // An ingress taken for dead may only have hung: without a word it would wait for these attempts until their deadlines.
+    for (const attempt of [...ingress.attempts.values()]) attempt.cancel(code, givenUp());
   }
 
   #ingress(reply: string): Ingress {

@@ -3,7 +3,7 @@ import { Gauge } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import type { Catalog } from '../../shared/catalog.ts';
-import type { Clock } from '../../shared/clock.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ProviderConfig } from '../../shared/config.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import { UsageJournal } from '../../shared/journal.ts';
@@ -50,6 +50,8 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
   const id = makeInstanceId('wrk');
   const journal = new UsageJournal(journalBus, id, clock, log);
   let isDraining = false;
+  let connection = 1;
+  let firstRouterAt: Millis | undefined;
   const mayIssue = (): boolean => !isDraining && !journal.isFull && bus.isConnected;
   const upstreams: Upstream[] = [];
   const pools = new Map<string, WorkerPool>();
@@ -73,7 +75,7 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
   const beat = (): void => {
     forgive();
     const all = [...pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
-    const message: WorkerBeat = { v: 1, worker: id, isDraining, pools: all };
+    const message: WorkerBeat = { v: 1, worker: id, isDraining, connection, pools: all };
     bus.publish(beatSubject('worker', id), message);
     for (const pool of pools.values()) pool.refresh(clock.now());
   };
@@ -91,6 +93,7 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
       intake.onFrame(type, stream, sequence, payload, reply),
     ),
     bus.onMessage(beatWildcard('router'), RouterBeat, (message) => {
+      firstRouterAt ??= clock.now();
       for (const pool of pools.values()) pool.onRouterBeat(message);
     }),
     ...[...pools.keys()].map((pool) =>
@@ -98,9 +101,9 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
     ),
   ];
   bus.onConnection((isConnected) => {
-    // Frames were lost with the connection, and more would be.
+    // Frames were lost with the connection, and more would be; the ingresses learn it from the beat.
     if (!isConnected) return intake.abortAll('broker_unavailable');
-    intake.onReconnected();
+    connection++;
     beat();
   });
   const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
@@ -108,7 +111,11 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
 
   return {
     id,
-    notReady: () => ([...pools.values()].some(({ isOffered }) => isOffered) ? null : 'no router is heard of'),
+    notReady: () => {
+      if (firstRouterAt === undefined) return 'no router is heard of';
+      // By then the others have been heard of too, and know our slots.
+      return clock.now() - firstRouterAt < 2 * BEAT_EVERY_MS ? 'not every router may know its slots' : null;
+    },
     stop: async (drainLimitMs = DRAIN_LIMIT_MS) => {
       isDraining = true;
       beat();

@@ -40,11 +40,6 @@ export class WorkerPool {
     return this.#book.capacity;
   }
 
-  /** Whether some router has been told of its slots. */
-  get isOffered(): boolean {
-    return this.#heardOf.size > 0;
-  }
-
   get inFlight(): number {
     return this.#book.busy;
   }

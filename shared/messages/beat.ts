@@ -5,20 +5,28 @@ export const BEAT_EVERY_MS = 250;
 /** An instance silent for this long is dead to its peers (three beats and a little). */
 export const SILENT_AFTER_MS = 900;
 
-/** worker → routers and ingresses, core NATS, each `BEAT_EVERY_MS`. */
+/**
+ * Which connection to the broker this is, counted by who beats. When it grows, what was on its way from or to that
+ * instance may be lost, the last frame of an answer too, after which no gap would tell: whoever waits asks anew.
+ */
+const connection = z.int().nonnegative().optional();
+
+/** worker → routers and ingresses, core NATS, each `BEAT_EVERY_MS`, and at once on a new connection. */
 export const WorkerBeat = z.looseObject({
   v: z.literal(1),
   worker: z.string(),
   isDraining: z.boolean(),
+  connection,
   pools: z.array(z.looseObject({ pool: z.string(), capacity: z.int().nonnegative(), inFlight: z.int().nonnegative() })),
 });
 export type WorkerBeat = z.infer<typeof WorkerBeat>;
 
-/** router → workers and ingresses, core NATS, each `BEAT_EVERY_MS`. */
+/** router → workers and ingresses, core NATS, each `BEAT_EVERY_MS`, and at once on a new connection. */
 export const RouterBeat = z.looseObject({
   v: z.literal(1),
   router: z.string(),
   isDraining: z.boolean(),
+  connection,
   /** Per worker and pool: slots 1..`spent` were promised or given back; what a worker never saw used, it takes back. */
   spent: z.array(z.looseObject({ worker: z.string(), pool: z.string(), spent: z.int().nonnegative() })),
   /** Requests that wait here, per pool. */

@@ -126,13 +126,6 @@ export class Deployment {
     return value;
   }
 
-  /** What the services logged as warnings or worse: for the message of a test that failed. */
-  complaints(): string[] {
-    return this.#services.flatMap(({ role, lines }) =>
-      lines.filter((line) => /"level":[456]0/.test(line)).map((line) => `${role}: ${line.slice(0, 400)}`),
-    );
-  }
-
   stop(): Promise<void> {
     return this.#processes.killAll();
   }
