@@ -147,17 +147,16 @@ describe.each([{ redis: 'with Redis' }, { redis: 'without Redis' }])('scaled out
       embed: [null, null],
       spare: [null, null],
       endless: ['client_closed_request', 'client_closed_request'],
+      broken: ['upstream_failed', 'upstream_failed', 'upstream_failed', 'upstream_failed'],
     };
     for (const [model, errors] of Object.entries(expected)) {
       let rows = await rowsOfModel(database.url, model);
       await until(
-        async () => (rows = await rowsOfModel(database.url, model)).length >= 2,
+        async () => (rows = await rowsOfModel(database.url, model)).length >= errors.length,
         10_000,
         () => `${model}: ${rows.length} rows`,
       );
       expect({ model, errors: rows.map(({ error }) => error) }).toEqual({ model, errors });
     }
-    const broken = await rowsOfModel(database.url, 'broken');
-    expect(broken.map(({ error }) => error)).toEqual(Array(4).fill('upstream_failed'));
   });
 });
