@@ -14,14 +14,17 @@ export function addVersionCommand(program: Command): void {
     .description('versions of Sluice and of what it runs on')
     .addHelpText('after', '\nExamples:\n  $ sluice version\n  $ sluice version --json')
     .action(async ({ json }: { json?: true }) => {
-      const { findInstalledNats } = await import('../installed-nats.ts');
+      const { createLog } = await import('../../shared/log.ts');
+      const { defaultCacheDir } = await import('../servers/cache-dir.ts');
+      const { findInstalledNats } = await import('../servers/nats-binary.ts');
       const { findPostgres } = await import('../servers/postgres-binaries.ts');
-      const nats = await findInstalledNats(process.env);
+      const { env } = process;
+      const nats = await findInstalledNats({ env, cacheDir: defaultCacheDir(env), log: createLog('silent', 'cli') });
       const postgres = await findPostgres().catch(() => undefined);
       const versions = {
         sluice: sluiceVersion(),
         node: process.versions.node,
-        natsServer: nats ?? null,
+        natsServer: nats === undefined ? null : { path: nats.path, version: nats.version },
         postgres: postgres === undefined ? null : { version: postgres.version, path: postgres.postgres },
       };
       if (json) return printJson(versions);

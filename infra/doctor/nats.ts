@@ -1,6 +1,5 @@
 import { Bus } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
-import { findInstalledNats } from '../installed-nats.ts';
 import { defaultCacheDir } from '../servers/cache-dir.ts';
 import { findNatsServer } from '../servers/nats-binary.ts';
 import { reasonOf, withoutCredentials } from '../unreachable.ts';
@@ -51,10 +50,10 @@ async function checkServer(url: string, whose: string): Promise<Check> {
 
 /** What is not here yet is fetched, as a start would do it: only then is it known that it can be. */
 async function checkProgram(env: NodeJS.ProcessEnv): Promise<Check> {
-  const wasHere = (await findInstalledNats(env)) !== undefined;
   try {
     const { version, source, path } = await findNatsServer({ cacheDir: defaultCacheDir(env), env, log });
-    const detail = `nats-server ${version}, embedded (${source}: ${path})${wasHere ? '' : ', fetched just now'}`;
+    const wasFetched = source === 'release' || source === 'apt';
+    const detail = `nats-server ${version}, embedded (${source}: ${path})${wasFetched ? ', fetched just now' : ''}`;
     return ok('nats', detail);
   } catch (failure) {
     const [reason = '', ...todo] = (failure instanceof Error ? failure.message : String(failure)).split('\n');

@@ -40,17 +40,10 @@ export async function findNatsServer(options: FindNatsOptions): Promise<NatsBina
     return { path: named, version, source: 'NATS_SERVER_BIN' };
   }
 
-  const installed = await usable(await findExecutable('nats-server', env, SYSTEM_FOLDERS), 'PATH', log);
+  const installed = await installedOrFetched(options);
   if (installed) return installed;
 
-  const released = join(cacheDir, 'nats-server', NATS_RELEASE_VERSION, 'nats-server');
-  const unpacked = join(cacheDir, 'nats-server', 'apt');
-  const packaged = join(unpacked, 'usr', 'sbin', 'nats-server');
-  for (const path of [released, packaged]) {
-    const cached = await usable(path, 'cache', log);
-    if (cached) return cached;
-  }
-
+  const { released, unpacked, packaged } = cachePaths(cacheDir);
   const failures: string[] = [];
   const release = 'release' in options ? options.release : natsRelease(process.platform, process.arch);
   if (release !== undefined) {
@@ -77,6 +70,29 @@ export async function findNatsServer(options: FindNatsOptions): Promise<NatsBina
       ...failures.map((failure) => `(${failure})`),
     ].join('\n'),
   );
+}
+
+/** The one that a start would use, as far as it is on this machine already: fetches nothing, and throws nothing. */
+export async function findInstalledNats(options: Omit<FindNatsOptions, 'release'>): Promise<NatsBinary | undefined> {
+  const named = options.env['NATS_SERVER_BIN'];
+  const usableNamed = named ? await usable(named, 'NATS_SERVER_BIN', options.log) : undefined;
+  return usableNamed ?? installedOrFetched(options);
+}
+
+async function installedOrFetched({ env, cacheDir, log }: FindNatsOptions): Promise<NatsBinary | undefined> {
+  const installed = await usable(await findExecutable('nats-server', env, SYSTEM_FOLDERS), 'PATH', log);
+  if (installed) return installed;
+  const { released, packaged } = cachePaths(cacheDir);
+  return (await usable(released, 'cache', log)) ?? usable(packaged, 'cache', log);
+}
+
+function cachePaths(cacheDir: string): { released: string; unpacked: string; packaged: string } {
+  const unpacked = join(cacheDir, 'nats-server', 'apt');
+  return {
+    released: join(cacheDir, 'nats-server', NATS_RELEASE_VERSION, 'nats-server'),
+    unpacked,
+    packaged: join(unpacked, 'usr', 'sbin', 'nats-server'),
+  };
 }
 
 async function usable(
