@@ -17,7 +17,7 @@ export const routerBounceWildcard = (routerId: string): string => `sluice.router
 /** `routerBounceSubject(r, i)` → `i`. */
 export const ingressOfBounce = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
 
-/** ingress, router → one worker (frames `open`, `chunk`, `cancel`, `credit`, `ping`, `unused`, `returned`). */
+/** ingress, router → one worker (frames `open`, `chunk`, `cancel`, `credit`, `ping`, `returned`). */
 export const workerSubject = (workerId: string): string => `sluice.work.${workerId}`;
 
 /** router → every worker of a pool (frame `want`): somebody waits here; issue me what you have free. */

@@ -9,6 +9,7 @@ import type { Tried } from '../../shared/messages/envelope.ts';
 import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
 import { envelopeOf, taskOf } from './core/asking.ts';
+import type { SlotsAhead } from './core/slots-ahead.ts';
 import type { HeaderList, Progress } from './core/response-headers.ts';
 import { answerHeaders, progressHeaders, STREAM_HEADERS } from './core/response-headers.ts';
 import type { Inbox, StreamOwner } from './inbox.ts';
@@ -36,6 +37,7 @@ export interface ExchangeDeps {
   readonly log: Log;
   readonly inbox: Inbox;
   readonly outgoing: Outgoing;
+  readonly ahead: SlotsAhead;
   readonly routers: Routers;
   readonly workers: WorkerWatch;
   readonly uploads: Uploads;
@@ -80,7 +82,7 @@ export class Exchange implements StreamOwner {
   }
 
   start(): void {
-    this.#ask();
+    this.#place();
   }
 
   /** A frame for the stream of this exchange. @throws PoisonedMessage */
@@ -88,7 +90,7 @@ export class Exchange implements StreamOwner {
     const state = this.#state;
     switch (type) {
       case FrameType.placed:
-        if (state.kind === 'asking' || state.kind === 'waiting') this.#submit(state.stream, decode(Placed, payload));
+        if (state.kind === 'asking' || state.kind === 'waiting') this.#onPlaced(state.stream, decode(Placed, payload));
         return;
       case FrameType.waiting:
         if (state.kind === 'asking')
@@ -166,8 +168,21 @@ export class Exchange implements StreamOwner {
       this.#relay.keepAlive({ ...STREAM_HEADERS, ...progressHeaders(this.#progress()) });
   }
 
+  /** A place for the request: one that was promised ahead, else a router's answer. */
+  #place(): void {
+    const { ahead, clock, inbox, outgoing, metrics } = this.#deps;
+    if (outgoing.isConnected && this.#tried.length === 0) {
+      const placed = ahead.take(this.#request.model, clock.now());
+      if (placed !== undefined) {
+        metrics.placedAhead.inc();
+        return this.#submit(inbox.open(this), placed);
+      }
+    }
+    this.#ask();
+  }
+
   #ask(): void {
-    const { clock, inbox, outgoing, routers } = this.#deps;
+    const { ahead, clock, inbox, outgoing, routers } = this.#deps;
     const router = outgoing.isConnected ? routers.next() : undefined;
     if (router === undefined || ++this.#questions > MAX_QUESTIONS) {
       const code = !outgoing.isConnected ? 'broker_unavailable' : 'router_unavailable';
@@ -179,14 +194,23 @@ export class Exchange implements StreamOwner {
       );
     }
     const stream = inbox.open(this);
-    this.#state = { kind: 'asking', stream, router, since: clock.now() };
-    outgoing.ask(router, stream, envelopeOf(this.#request, this.#tried));
+    const now = clock.now();
+    this.#state = { kind: 'asking', stream, router, since: now };
+    // What is right after a failure is not so for other requests.
+    const slotsAhead = this.#tried.length > 0 ? 0 : ahead.wanted(this.#request.model, now);
+    outgoing.ask(router, stream, envelopeOf(this.#request, this.#tried, slotsAhead));
   }
 
   #askAgain(): void {
     if (this.#state.kind === 'asking' || this.#state.kind === 'waiting') this.#deps.inbox.close(this.#state.stream);
     this.#state = { kind: 'unplaced' };
     this.#ask();
+  }
+
+  #onPlaced(stream: number, placed: Placed): void {
+    const { ahead, clock, outgoing } = this.#deps;
+    outgoing.giveBack(ahead.add(this.#request.model, placed, clock.now()));
+    this.#submit(stream, placed);
   }
 
   #submit(stream: number, placed: Placed): void {

@@ -2,8 +2,10 @@ import type { Bus, Subscription } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import { Placed, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
-import type { UnusedSlot } from '../../shared/messages/task.ts';
-import { inboxSubject, inboxWildcard, peerOfInbox, routerSubject, workerSubject } from '../../shared/subjects.ts';
+import { AheadRecalled } from '../../shared/messages/slots.ts';
+import { inboxWildcard, peerOfInbox } from '../../shared/subjects.ts';
+import { aheadOf } from './core/slots-ahead.ts';
+import type { Outgoing } from './outgoing.ts';
 
 const MAX_STREAM = 0xffff_ffff;
 
@@ -15,28 +17,37 @@ export interface StreamOwner {
   onBrokenFrame(cause: unknown): void;
 }
 
+export interface InboxDeps {
+  readonly bus: Bus;
+  readonly ingressId: string;
+  readonly outgoing: Outgoing;
+  /** Nobody listens at this worker or router any more. */
+  readonly onPeerGone: (peer: string) => void;
+  /** A router wants back what it promised ahead. */
+  readonly onAheadRecalled: (recalled: AheadRecalled) => void;
+}
+
 /**
  * Where all answers of this ingress arrive: one subscription, and a map from stream numbers to requests. Each question
  * to a router opens a new number, so what an abandoned attempt still sends finds nobody and is stopped at its source.
  */
 export class Inbox {
-  readonly #bus: Bus;
-  readonly #ingressId: string;
-  readonly #onPeerGone: (peer: string) => void;
+  readonly #deps: InboxDeps;
+  readonly #outgoing: Outgoing;
   readonly #streams = new Map<number, StreamOwner>();
   #last = 0;
 
-  /** @param onPeerGone nobody listens at this worker or router any more */
-  constructor(bus: Bus, ingressId: string, onPeerGone: (peer: string) => void) {
-    this.#bus = bus;
-    this.#ingressId = ingressId;
-    this.#onPeerGone = onPeerGone;
+  constructor(deps: InboxDeps) {
+    this.#deps = deps;
+    this.#outgoing = deps.outgoing;
   }
 
   listen(): Subscription {
-    return this.#bus.onFrames(
-      inboxWildcard(this.#ingressId),
+    const { bus, ingressId, onPeerGone, onAheadRecalled } = this.#deps;
+    return bus.onFrames(
+      inboxWildcard(ingressId),
       (type, stream, sequence, payload, _reply, subject) => {
+        if (type === FrameType.recallAhead) return onAheadRecalled(decode(AheadRecalled, payload));
         const owner = this.#streams.get(stream);
         if (owner === undefined) return this.#onOrphan(type, stream, payload, subject);
         try {
@@ -47,7 +58,7 @@ export class Inbox {
           throw failure;
         }
       },
-      { onNoResponders: (subject) => this.#onPeerGone(peerOfInbox(subject)) },
+      { onNoResponders: (subject) => onPeerGone(peerOfInbox(subject)) },
     );
   }
 
@@ -65,29 +76,13 @@ export class Inbox {
   /** A frame for a request that is over. What it offers is given back, what it brings is stopped. */
   #onOrphan(type: number, stream: number, payload: Buffer, subject: string): void {
     if (type === FrameType.placed) {
-      const { pool, router, slot, worker } = decode(Placed, payload);
-      const unused: UnusedSlot = { v: 1, pool, router, slot };
-      this.#bus.post(
-        workerSubject(worker),
-        inboxSubject(this.#ingressId, worker),
-        FrameType.unused,
-        0,
-        0,
-        JSON.stringify(unused),
-      );
+      const placed = decode(Placed, payload);
+      const { worker, pool, router, slot } = placed;
+      this.#outgoing.giveBack([{ worker, pool, router, from: slot, to: slot }, ...aheadOf(placed)]);
     } else if (type === FrameType.waiting) {
-      const { router } = decode(Waiting, payload);
-      this.#bus.post(routerSubject(router), inboxSubject(this.#ingressId, router), FrameType.abandon, stream, 0, '');
+      this.#outgoing.abandon(decode(Waiting, payload).router, stream);
     } else if (type === FrameType.head || type === FrameType.data) {
-      const worker = peerOfInbox(subject);
-      this.#bus.post(
-        workerSubject(worker),
-        inboxSubject(this.#ingressId, worker),
-        FrameType.cancel,
-        stream,
-        0,
-        'client_closed_request',
-      );
+      this.#outgoing.cancel(peerOfInbox(subject), stream, 'client_closed_request');
     }
   }
 }

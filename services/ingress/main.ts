@@ -12,6 +12,7 @@ import { KeyChanged } from '../../shared/messages/key.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
 import { Authenticator } from './authenticate.ts';
+import { SlotsAhead } from './core/slots-ahead.ts';
 import { Exchanges } from './exchanges.ts';
 import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
@@ -62,13 +63,23 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     routers.remove(peer);
     workers.remove(peer);
   };
-  const inbox = new Inbox(bus, id, onPeerGone);
-  const routers = new Routers(clock, (router) => exchanges.onPeerGone(router));
+  const uploads = new Uploads(bus);
+  const outgoing = new Outgoing(bus, id, uploads);
+  const ahead = new SlotsAhead();
+  const inbox = new Inbox({
+    ...{ bus, ingressId: id, outgoing, onPeerGone },
+    onAheadRecalled: ({ router, pool }) => outgoing.giveBack(ahead.recall(router, pool)),
+  });
+  const routers = new Routers(clock, (router) => {
+    ahead.removeRouter(router);
+    exchanges.onPeerGone(router);
+  });
   const workers = new WorkerWatch({
     bus,
     clock,
     ingressId: id,
     onGone: (worker) => {
+      ahead.removeWorker(worker);
       exchanges.onPeerGone(worker);
       witness.onWorkerGone(worker);
     },
@@ -76,10 +87,8 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const journal = new UsageJournal(journalBus, id, clock, log);
   const witness = new Witness({ journal, catalog, clock, ingressId: id });
   const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
-  const uploads = new Uploads(bus);
-  const outgoing = new Outgoing(bus, id, uploads);
   const exchanges: Exchanges = new Exchanges({
-    ...{ clock, log, inbox, outgoing, routers, workers, uploads, witness, metrics },
+    ...{ clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
     keepAliveMs: config.server.keepAliveMs,
   });
   const authenticator = new Authenticator(config.auth, bus, clock);
@@ -101,7 +110,10 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const subscriptions = [
     inbox.listen(),
     bus.onMessage(beatWildcard('router'), RouterBeat, (beat) => routers.onBeat(beat)),
-    bus.onMessage(beatWildcard('worker'), WorkerBeat, (beat) => workers.onBeat(beat)),
+    bus.onMessage(beatWildcard('worker'), WorkerBeat, (beat) => {
+      workers.onBeat(beat);
+      if (beat.isDraining) ahead.removeWorker(beat.worker);
+    }),
     bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => health.onLedgerBeat(beat)),
     bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
   ];
@@ -109,6 +121,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     if (isConnected) return;
     exchanges.onBrokerGone();
     routers.clear();
+    ahead.clear();
     workers.onBrokerGone();
   });
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
@@ -117,6 +130,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     const stalledMs = stall.stalledMs(now);
     routers.sweep(now, stalledMs);
     workers.sweep(now, stalledMs);
+    outgoing.giveBack(ahead.expire(now));
     exchanges.sweep(now);
     witness.sweep(now);
   }, SWEEP_EVERY_MS);
@@ -151,6 +165,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       app.server.closeAllConnections();
       await closed;
       clearInterval(sweeper);
+      outgoing.giveBack(ahead.clear());
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))
         log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');

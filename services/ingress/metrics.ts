@@ -21,6 +21,8 @@ interface Instruments {
 
 /** What `/metrics` says of requests, under the GenAI semantic conventions' names where they have one. */
 export class IngressMetrics {
+  /** Requests placed without asking a router. */
+  readonly placedAhead: Counter.Internal;
   readonly #requests: Counter<'endpoint' | 'status' | 'code'>;
   readonly #requestSeconds: Histogram<'endpoint'>;
   readonly #failures: Counter<'deployment' | 'code'>;
@@ -40,6 +42,12 @@ export class IngressMetrics {
       labelNames: ['endpoint', 'status', 'code'],
       registers,
     });
+    const placedAhead = new Counter({
+      name: 'sluice_placed_ahead_total',
+      help: 'Attempts placed on a slot that a router had promised ahead, without asking it.',
+      registers,
+    });
+    this.placedAhead = placedAhead.labels();
     this.#requestSeconds = new Histogram({
       name: 'sluice_request_duration_seconds',
       help: 'From admission to the last byte.',

@@ -2,8 +2,10 @@ import type { Bus } from '../../shared/bus.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { Envelope } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
+import type { SlotsReturned } from '../../shared/messages/slots.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 import { inboxSubject, routerSubject, workerSubject } from '../../shared/subjects.ts';
+import type { UnusedSlots } from './core/slots-ahead.ts';
 import { Uploads } from './uploads.ts';
 
 /** What an ingress says of its requests to routers and workers. Each parcel names the one it is for as its reply's peer. */
@@ -47,6 +49,14 @@ export class Outgoing {
   /** The client has taken `bytes` more. */
   credit(worker: string, stream: number, bytes: number): void {
     this.#bus.postNumber(workerSubject(worker), this.#inbox(worker), FrameType.credit, stream, 0, bytes);
+  }
+
+  /** Promised slots that nobody here will use. */
+  giveBack(unused: readonly UnusedSlots[]): void {
+    for (const { worker, pool, router, from, to } of unused) {
+      const returned: SlotsReturned = { v: 1, router, pool, from, to };
+      this.#bus.post(workerSubject(worker), this.#inbox(worker), FrameType.returned, 0, 0, JSON.stringify(returned));
+    }
   }
 
   #inbox(peer: string): string {

@@ -3,12 +3,13 @@ import { decode } from '../../shared/bus.ts';
 import type { Catalog, Deployment } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Placed, Refused, Tried, Waiting } from '../../shared/messages/envelope.ts';
+import type { Placed, Refused, SlotRange, Tried, Waiting } from '../../shared/messages/envelope.ts';
 import { Envelope } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 import { ingressOfInbox, routerBounceSubject, wantSubject } from '../../shared/subjects.ts';
-import { pickOrder } from './core/pick.ts';
-import type { SlotTable } from './core/slot-table.ts';
+import type { AheadGrants } from './ahead.ts';
+import { isSettledChoice, pickOrder } from './core/pick.ts';
+import type { Slot, SlotTable } from './core/slot-table.ts';
 import type { Waiter, WaitingLines } from './core/waiting-line.ts';
 import type { RouterMetrics } from './metrics.ts';
 
@@ -32,6 +33,7 @@ export interface DecideDeps {
   readonly catalog: Catalog;
   readonly slots: SlotTable;
   readonly lines: WaitingLines<WaitingRequest>;
+  readonly ahead: AheadGrants;
   readonly metrics: RouterMetrics;
 }
 
@@ -65,6 +67,7 @@ export class Decider {
   /** Its ingress is dead, with the clients: each place in line would cost a slot that nobody uses. */
   forgetIngress(ingress: string): void {
     this.#deps.lines.removeWhere(({ reply }) => ingressOfInbox(reply) === ingress);
+    this.#deps.ahead.forgetIngress(ingress);
   }
 
   /** The pool has slots again: the line moves. */
@@ -75,7 +78,7 @@ export class Decider {
       const slot = deployment === undefined ? undefined : slots.take(pool, waiter.avoid);
       if (deployment === undefined || slot === undefined) return;
       lines.remove(waiter.key);
-      this.#place(waiter, deployment, slot);
+      this.#place(waiter, deployment, slot, []);
     }
   }
 
@@ -108,7 +111,7 @@ export class Decider {
   }
 
   #decide(envelope: Envelope, stream: number, reply: string): void {
-    const { catalog, slots, random, clock } = this.#deps;
+    const { ahead, catalog, slots, random, clock } = this.#deps;
     const resolution = catalog.resolve(envelope.model);
     if (resolution === undefined) {
       throw new GatewayError(
@@ -142,7 +145,11 @@ export class Decider {
       // Those who wait already come first.
       if (this.#deps.lines.waitingIn(deployment.pool) > 0) continue;
       const slot = slots.take(deployment.pool, avoid);
-      if (slot !== undefined) return this.#place(waiter, deployment, slot);
+      if (slot === undefined) continue;
+      // What is right for want of better, or after a failure, is not so for the requests to come.
+      const isLasting = deployment === candidates[0] && envelope.tried.length === 0 && isSettledChoice(resolution);
+      const wanted = isLasting ? (envelope.slotsAhead ?? 0) : 0;
+      return this.#place(waiter, deployment, slot, wanted > 0 ? ahead.grant(deployment.pool, reply, wanted) : []);
     }
     this.#stand(waiter);
   }
@@ -162,12 +169,14 @@ export class Decider {
       this.#wantedThisTurn.add(pool);
       setImmediate(() => {
         this.#wantedThisTurn.delete(pool);
-        if (lines.waitingIn(pool) > 0) this.want(pool);
+        if (lines.waitingIn(pool) === 0) return;
+        this.want(pool);
+        this.#deps.ahead.recall(pool);
       });
     }
   }
 
-  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: { worker: string; slot: number }): void {
+  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: Slot, ahead: SlotRange[]): void {
     const { clock, id, metrics } = this.#deps;
     const placed: Placed = {
       v: 1,
@@ -179,6 +188,7 @@ export class Decider {
       route: waiter.route,
       queueMs: Math.max(0, Math.round(clock.now() - waiter.since)),
       ...(waiter.timeoutMs === undefined ? {} : { timeoutMs: waiter.timeoutMs }),
+      ...(ahead.length === 0 ? {} : { ahead }),
     };
     metrics.placed.inc();
     this.#answer(waiter.reply, FrameType.placed, waiter.stream, placed);

@@ -18,6 +18,7 @@ import {
   routerSubject,
   workerSubject,
 } from '../../shared/subjects.ts';
+import { AheadGrants } from './ahead.ts';
 import { SlotTable } from './core/slot-table.ts';
 import { WaitingLines } from './core/waiting-line.ts';
 import type { WaitingRequest } from './decide.ts';
@@ -48,7 +49,8 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   const slots = new SlotTable();
   const lines = new WaitingLines<WaitingRequest>(MAX_WAITING_PER_POOL);
   const metrics = createRouterMetrics(registry, () => lines.size);
-  const decider = new Decider({ id, bus, clock, random, catalog, slots, lines, metrics });
+  const ahead = new AheadGrants({ id, bus, clock, slots });
+  const decider = new Decider({ id, bus, clock, random, catalog, slots, lines, ahead, metrics });
   const heardOf = new Map<string, Millis>();
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   let isDraining = false;
@@ -63,7 +65,9 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   };
   const onRecall = (payload: Buffer): void => {
     const { pool, worker, count } = decode(SlotsRecalled, payload);
-    const returned: SlotsReturned = { v: 1, router: id, pool, ...slots.giveBack(pool, worker, count) };
+    const range = slots.giveBack(pool, worker, count);
+    if (range.to - range.from + 1 < count) ahead.recall(pool);
+    const returned: SlotsReturned = { v: 1, router: id, pool, ...range };
     bus.post(workerSubject(worker), '', FrameType.returned, 0, 0, JSON.stringify(returned));
   };
   const forget = (worker: string): void => {
@@ -85,6 +89,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
     }
     if (!bus.isConnected) settlesAt = now + SILENT_AFTER_MS;
     decider.sweep(now, now >= settlesAt);
+    ahead.sweep(now);
   };
 
   const subscriptions = [

@@ -8,7 +8,7 @@ import type { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
 import { SlotsReturned } from '../../shared/messages/slots.ts';
-import { TaskHead, UnusedSlot } from '../../shared/messages/task.ts';
+import { TaskHead } from '../../shared/messages/task.ts';
 import { ingressOfInbox } from '../../shared/subjects.ts';
 import { Assembly } from './assemble.ts';
 import { Attempt } from './attempt.ts';
@@ -69,10 +69,6 @@ export class Intake {
         return ingress.attempts.get(stream)?.grant(readNumber(payload));
       case FrameType.cancel:
         return this.#onCancel(ingress, stream, payload.toString('latin1'));
-      case FrameType.unused: {
-        const { pool, router, slot } = decode(UnusedSlot, payload);
-        return this.#deps.pools.get(pool)?.giveBack(router, slot, slot);
-      }
       case FrameType.ping:
         return;
       default:

@@ -90,7 +90,7 @@ export class WorkerPool {
   refresh(now: Millis): void {
     for (const [router, at] of this.#heardOf) if (now - at > SILENT_AFTER_MS) this.forgetRouter(router);
     if (!this.#mayIssue()) return;
-    this.#book.issue();
+    this.#book.issue({ isDue: true });
     for (const router of this.#book.routers) this.#tell(router);
   }
 

@@ -34,10 +34,16 @@ export const Envelope = z.looseObject({
   bodyBytes: z.number(),
   deadlineEpochMs: z.number(),
   tried: z.array(Tried),
+  /** Slots that the ingress would like besides, for the next requests of the same name. */
+  slotsAhead: z.number().optional(),
   /** W3C trace context, passed on as it came. */
   traceparent: z.string().optional(),
 });
 export type Envelope = z.infer<typeof Envelope>;
+
+/** Slots `from`..`to` (inclusive) of one worker. */
+export const SlotRange = z.looseObject({ worker: z.string(), from: z.number(), to: z.number() });
+export type SlotRange = z.infer<typeof SlotRange>;
 
 /** router → ingress: one slot of one worker, promised to this request alone. */
 export const Placed = z.looseObject({
@@ -52,6 +58,11 @@ export const Placed = z.looseObject({
   queueMs: z.number(),
   /** The route's own deadline, when it is sooner than the request's. */
   timeoutMs: z.number().optional(),
+  /**
+   * Slots promised ahead: for `AHEAD_FOR_MS` this answer stands for further requests of the same name too, one for each
+   * of these. What is left then, or when the router recalls it, the ingress gives back to the worker.
+   */
+  ahead: z.array(SlotRange).optional(),
 });
 export type Placed = z.infer<typeof Placed>;
 

@@ -30,8 +30,10 @@ export const FrameType = {
   want: 0x77,
   /** worker → router: `SlotsRecalled`. Answered by `returned`. */
   recall: 0x72,
-  /** router → worker: `SlotsReturned`. */
+  /** router, ingress → worker: `SlotsReturned`. */
   returned: 0x74,
+  /** router → ingress: `AheadRecalled`. Answered to the workers, by `returned`. */
+  recallAhead: 0x61,
 
   /** ingress → worker: `TaskHead`, newline, the request's body (or its first part). */
   open: 0x4f,
@@ -43,8 +45,6 @@ export const FrameType = {
   cancel: 0x63,
   /** ingress → worker: u32 more bytes of `data` may be sent. */
   credit: 0x2b,
-  /** ingress → worker: `UnusedSlot`: a placement that the ingress will not use. */
-  unused: 0x75,
   /** ingress → worker: nothing but a probe: a worker that is gone answers it with "no responders". No payload. */
   ping: 0x70,
 

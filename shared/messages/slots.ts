@@ -36,7 +36,17 @@ export const SlotsRecalled = z.looseObject({
 });
 export type SlotsRecalled = z.infer<typeof SlotsRecalled>;
 
-/** router → worker: the slots `from`..`to` (inclusive; none when `to` < `from`) are yours again. */
+/** How long an ingress may keep slots that a router promised it ahead; much shorter than what a worker takes for lost. */
+export const AHEAD_FOR_MS = 250;
+
+/** router → ingress: requests wait for this pool; give what you hold of it ahead back to its workers. */
+export const AheadRecalled = z.looseObject({ v: z.literal(1), router: z.string(), pool: z.string() });
+export type AheadRecalled = z.infer<typeof AheadRecalled>;
+
+/**
+ * router → worker, ingress → worker: the slots `from`..`to` (inclusive; none when `to` < `from`) of this router are
+ * yours again: recalled, or promised to an ingress that will not use them.
+ */
 export const SlotsReturned = z.looseObject({
   v: z.literal(1),
   router: z.string(),

@@ -35,7 +35,3 @@ export const TaskHead = z.looseObject({
   traceparent: z.string().optional(),
 });
 export type TaskHead = z.infer<typeof TaskHead>;
-
-/** ingress → worker, core NATS: a slot that was promised and will not be used. */
-export const UnusedSlot = z.looseObject({ v: z.literal(1), pool: z.string(), router: z.string(), slot: z.number() });
-export type UnusedSlot = z.infer<typeof UnusedSlot>;

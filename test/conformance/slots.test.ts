@@ -1,9 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { UnusedSlots } from '../../services/ingress/core/slots-ahead.ts';
+import { SlotsAhead } from '../../services/ingress/core/slots-ahead.ts';
+import { AheadGrants } from '../../services/router/ahead.ts';
 import { SlotTable } from '../../services/router/core/slot-table.ts';
 import { SlotBook } from '../../services/workers/core/slot-book.ts';
+import type { SlotRange } from '../../shared/messages/envelope.ts';
 
 const POOL = 'p';
+/** The name that all requests ask for. */
+const MODEL = 'm';
 /** Longer than every patience in the two cores. */
 const LONG_MS = 5_000;
 const NOBODY: ReadonlySet<string> = new Set();
@@ -13,22 +19,33 @@ type Message =
   | { kind: 'recall'; worker: string; count: number }
   | { kind: 'returned'; router: string; from: number; to: number }
   | { kind: 'beat'; router: string; spent: number | undefined; waiting: number }
-  | { kind: 'task'; router: string; slot: number };
+  | { kind: 'task'; router: string; slot: number }
+  | { kind: 'ahead'; router: string; ranges: SlotRange[] }
+  | { kind: 'recallAhead'; router: string };
+
+/** Counters may come twice; a promise or a task does not: the broker delivers at most once. */
+const isCounter = ({ kind }: Message): boolean => kind !== 'task' && kind !== 'ahead';
 
 interface Router {
   readonly table: SlotTable;
+  readonly ahead: AheadGrants;
   waiting: number;
   /** What was promised, by worker, since this router last forgot it: no slot may be there twice. */
   readonly promised: Map<string, Set<number>>;
 }
 
-/** The two cores, wired as `router/main.ts` and `workers/pool.ts` do, over a network that a test controls. */
+/** The cores, wired as the services' `main.ts` and `workers/pool.ts` do, over a network that a test controls. */
 class World {
   readonly books = new Map<string, SlotBook>();
   readonly routers = new Map<string, Router>();
+  readonly ingresses = new Map([
+    ['i0', new SlotsAhead()],
+    ['i1', new SlotsAhead()],
+  ]);
   inFlight: Array<{ to: string; message: Message }> = [];
   now = 0;
   placed = 0;
+  readonly #usedAhead = new Set<string>();
   #born = 0;
 
   constructor(capacities: readonly number[], routers: number) {
@@ -51,8 +68,43 @@ class World {
 
   bear(): string {
     const id = `r${this.#born++}`;
-    this.routers.set(id, { table: new SlotTable(), waiting: 0, promised: new Map() });
+    const table = new SlotTable();
+    const bus = { post: (inbox: string) => this.#send(inbox, { kind: 'recallAhead', router: id }) };
+    const ahead = new AheadGrants({ id, bus, slots: table, clock: { now: () => this.now } });
+    this.routers.set(id, { table, ahead, waiting: 0, promised: new Map() });
     return id;
+  }
+
+  /** A request at an ingress: on a slot promised ahead, else by a question to this router. */
+  request(ingress: string, id: string): void {
+    const ahead = this.ingresses.get(ingress) as SlotsAhead;
+    const placed = ahead.take(MODEL, this.now);
+    if (placed !== undefined) {
+      const { worker, slot } = placed;
+      const used = `${placed.router} ${worker} ${slot}`;
+      expect(this.#usedAhead.has(used), `${ingress} uses slot ${slot} of ${worker} twice`).toBe(false);
+      this.#usedAhead.add(used);
+      return this.#send(worker, { kind: 'task', router: placed.router, slot });
+    }
+    const router = this.routers.get(id);
+    const wanted = ahead.wanted(MODEL, this.now);
+    this.ask(id);
+    if (router === undefined || router.waiting > 0 || wanted === 0) return;
+    const ranges = router.ahead.grant(POOL, ingress, wanted);
+    for (const { worker, from, to } of ranges) {
+      for (let slot = from; slot <= to; slot++) this.#notePromise(id, worker, slot);
+    }
+    if (ranges.length > 0) this.#send(ingress, { kind: 'ahead', router: id, ranges });
+  }
+
+  /** The ingress dies with the slots it holds, and another takes its place. */
+  killIngress(ingress: string): void {
+    this.ingresses.set(ingress, new SlotsAhead());
+    this.inFlight = this.inFlight.filter(({ to }) => to !== ingress);
+  }
+
+  expireAhead(ingress: string): void {
+    this.#giveBack(this.ingresses.get(ingress)?.expire(this.now) ?? []);
   }
 
   /** Its requests ask another router; what it was sent is lost. */
@@ -69,7 +121,9 @@ class World {
     if (router === undefined) return;
     router.waiting++;
     this.#serve(id);
-    if (router.waiting > 0) for (const worker of this.books.keys()) this.#tellWaiting(id, worker, undefined);
+    if (router.waiting === 0) return;
+    for (const worker of this.books.keys()) this.#tellWaiting(id, worker, undefined);
+    router.ahead.recall(POOL);
   }
 
   routerForgets(id: string, worker: string): void {
@@ -91,7 +145,7 @@ class World {
 
   workerBeat(worker: string): void {
     const book = this.books.get(worker) as SlotBook;
-    book.issue();
+    book.issue({ isDue: true });
     for (const router of book.routers) this.#tellAccount(worker, router);
   }
 
@@ -125,6 +179,7 @@ class World {
       for (const [worker, book] of this.books) {
         for (const router of [...book.routers]) if (!this.routers.has(router)) this.workerForgets(worker, router);
       }
+      for (const ingress of this.ingresses.keys()) this.expireAhead(ingress);
       for (const router of this.routers.keys()) this.routerBeat(router);
       for (const worker of this.books.keys()) this.workerBeat(worker);
       this.deliverAll();
@@ -168,12 +223,21 @@ class World {
     while (router.waiting > 0) {
       const taken = router.table.take(POOL, NOBODY);
       if (taken === undefined) return;
-      const promised = router.promised.get(taken.worker) ?? new Set();
-      expect(promised.has(taken.slot), `${id} promises slot ${taken.slot} of ${taken.worker} twice`).toBe(false);
-      router.promised.set(taken.worker, promised.add(taken.slot));
+      this.#notePromise(id, taken.worker, taken.slot);
       router.waiting--;
       this.#send(taken.worker, { kind: 'task', router: id, slot: taken.slot });
     }
+  }
+
+  #notePromise(id: string, worker: string, slot: number): void {
+    const router = this.routers.get(id) as Router;
+    const promised = router.promised.get(worker) ?? new Set();
+    expect(promised.has(slot), `${id} promises slot ${slot} of ${worker} twice`).toBe(false);
+    router.promised.set(worker, promised.add(slot));
+  }
+
+  #giveBack(unused: readonly UnusedSlots[]): void {
+    for (const { worker, router, from, to } of unused) this.#send(worker, { kind: 'returned', router, from, to });
   }
 
   #receive(to: string, message: Message): void {
@@ -186,6 +250,7 @@ class World {
       case 'recall': {
         if (router === undefined) return;
         const range = router.table.giveBack(POOL, message.worker, message.count);
+        if (range.to - range.from + 1 < message.count) router.ahead.recall(POOL);
         return this.#send(message.worker, { kind: 'returned', router: to, ...range });
       }
       case 'returned':
@@ -199,6 +264,15 @@ class World {
       case 'task':
         if (book?.take(message.router, message.slot) === true) this.placed++;
         else this.ask([...this.routers.keys()].at(-1) ?? '');
+        return;
+      case 'ahead': {
+        const [first] = message.ranges;
+        const placed = { v: 1 as const, deployment: 'd', pool: POOL, router: message.router, route: null, queueMs: 0 };
+        const placement = { ...placed, worker: first?.worker ?? '', slot: 0, ahead: message.ranges };
+        return this.#giveBack(this.ingresses.get(to)?.add(MODEL, placement, this.now) ?? []);
+      }
+      case 'recallAhead':
+        return this.#giveBack(this.ingresses.get(to)?.recall(message.router, POOL) ?? []);
     }
   }
 }
@@ -260,6 +334,30 @@ const step: fc.Arbitrary<Step> = fc.oneof(
           void (world.now += ms * 3),
     ),
   },
+  {
+    weight: 6,
+    arbitrary: fc.tuple(n, n).map(
+      ([i, j]): Step =>
+        (world) =>
+          world.request(pick(world.ingresses.keys(), i) as string, pick(world.routers.keys(), j) ?? ''),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.expireAhead(pick(world.ingresses.keys(), i) as string),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: n.map(
+      (i): Step =>
+        (world) =>
+          world.killIngress(pick(world.ingresses.keys(), i) as string),
+    ),
+  },
   // A task is never lost in silence: its ingress sees to that. Everything else may be.
   {
     weight: 2,
@@ -272,7 +370,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: n.map((i): Step => (world) => {
       const sent = pick(world.inFlight, i);
-      if (sent !== undefined && sent.message.kind !== 'task') world.inFlight.push(sent);
+      if (sent !== undefined && isCounter(sent.message)) world.inFlight.push(sent);
     }),
   },
   {
@@ -345,6 +443,25 @@ describe('slots of several workers at several routers', () => {
         for (let count = 0; count < 2 * world.capacity; count++) world.ask(busy);
         world.settle();
         expect(world.placed).toBe(world.capacity);
+        world.check();
+      }),
+    );
+  });
+
+  test('slots that an ingress holds ahead come at once to who waits at another router', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 4, max: 40 }), { minLength: 1, maxLength: 3 }), n, (capacities, busy) => {
+        const world = new World(capacities, 2);
+        world.settle();
+        for (let i = 0; i <= busy % world.capacity; i++) world.request('i0', 'r0');
+        const held = world.inFlight.filter(({ message }) => message.kind === 'ahead').length;
+        world.deliverAll();
+        const placed = world.placed;
+        // No time passes: nothing comes back because it is over.
+        for (let i = 0; i < world.capacity; i++) world.ask('r1');
+        world.deliverAll();
+        expect(world.placed, `${held} grants`).toBe(world.capacity);
+        expect(placed).toBeLessThanOrEqual(world.capacity);
         world.check();
       }),
     );

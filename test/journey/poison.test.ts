@@ -148,7 +148,7 @@ test('a worker drops what is no task', async () => {
     },
     { why: 'a task that names no reply', bytes: frame(FrameType.open, `${head}{}`) },
     { why: 'a part that names no reply', bytes: frame(FrameType.chunk, 'x', { stream: 9, sequence: 1 }) },
-    { why: 'an unused slot that is not JSON', bytes: frame(FrameType.unused, ''), reply },
+    { why: 'returned slots that are not JSON', bytes: frame(FrameType.returned, ''), reply },
     {
       why: 'slots returned from null',
       bytes: frame(FrameType.returned, { v: 1, router: 'r', pool: 'mock', from: null, to: 1 }),
@@ -175,7 +175,7 @@ test('a worker survives what is well formed and makes no sense', async () => {
     frame(FrameType.chunk, 'x', { stream: 78, sequence: 1 }),
     frame(FrameType.cancel, 'no_such_code', { stream: 79 }),
     frame(FrameType.credit, 'ab', { stream: 80 }),
-    frame(FrameType.unused, { v: 1, pool: 'mock', router, slot: 2 ** 50 }),
+    frame(FrameType.returned, { v: 1, pool: 'mock', router, from: 2 ** 50, to: 2 ** 50 }),
     frame(FrameType.returned, { v: 1, router, pool: 'mock', from: 0, to: 2 ** 53 - 1 }),
     frame(FrameType.want, { v: 1, router, pool: 'none', waiting: 1 }),
   ]) {
@@ -217,6 +217,7 @@ test('an ingress drops what is no answer, and goes on with the request under way
   provider.configure('');
   const inbox = subjects.inboxSubject(gateway.services.ingress.id, gateway.services.worker.id);
   await expectDropped('ingress', inbox, [
+    { why: 'a recall without a pool', bytes: frame(FrameType.recallAhead, { v: 1, router: 'r' }) },
     ...BROKEN_PARCELS.filter(({ bytes }) => bytes.length > 0),
     { why: 'a place that is not JSON', bytes: frame(FrameType.placed, 'x') },
     { why: 'a place of version 2', bytes: frame(FrameType.placed, { v: 2 }) },

@@ -4,7 +4,7 @@ import type { TaskHead } from '../../../shared/messages/task.ts';
 import type { AdmittedRequest } from '../request.ts';
 
 /** What a router is told of a request: enough to decide, and nothing of its text. */
-export function envelopeOf(request: AdmittedRequest, tried: Tried[]): Envelope {
+export function envelopeOf(request: AdmittedRequest, tried: Tried[], slotsAhead: number): Envelope {
   const { id, principal, model, endpoint, stream, body, deadlineEpochMs, traceparent } = request;
   return {
     v: 1,
@@ -16,6 +16,7 @@ export function envelopeOf(request: AdmittedRequest, tried: Tried[]): Envelope {
     bodyBytes: body.length,
     deadlineEpochMs,
     tried,
+    ...(slotsAhead === 0 ? {} : { slotsAhead }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

@@ -17,6 +17,11 @@ export function pickOrder(resolution: Resolution, tried: readonly Tried[], rando
   return failed.size === 0 ? ordered : ordered.filter((deployment) => !failed.has(deployment.id));
 }
 
+/** Whether the best choice for one request is the best for the next as well: no lot is drawn between targets. */
+export function isSettledChoice({ strategy, targets }: Resolution): boolean {
+  return strategy === 'ordered' || targets.length === 1;
+}
+
 /**
  * A random order in which each place is won with a probability in proportion to the weights of those left
  * (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: sort by u^(1/w)).

@@ -1,3 +1,5 @@
+import type { SlotRange } from '../../../shared/messages/envelope.ts';
+
 /** What this router holds of one worker's slots in one pool: `spent`+1..`issued` may be promised. */
 interface Holding {
   readonly worker: string;
@@ -90,6 +92,24 @@ export class SlotTable {
     if (best === undefined) return undefined;
     best.spent++;
     return { worker: best.worker, slot: best.spent };
+  }
+
+  /**
+   * Promises up to `count` slots of the pool ahead, from each worker in proportion to what it has left, and never more
+   * than a quarter of that: the rest stays for whoever asks next.
+   */
+  takeAhead(pool: string, count: number): SlotRange[] {
+    const able = [...(this.#pools.get(pool)?.values() ?? [])].filter(({ worker }) => !this.#suspects.has(worker));
+    const left = able.reduce((sum, { issued, spent }) => sum + issued - spent, 0);
+    const ranges: SlotRange[] = [];
+    for (const holding of able) {
+      const share = (holding.issued - holding.spent) / left;
+      const taken = Math.floor(Math.min(count * share, (holding.issued - holding.spent) / 4));
+      if (!(taken >= 1)) continue;
+      ranges.push({ worker: holding.worker, from: holding.spent + 1, to: holding.spent + taken });
+      holding.spent += taken;
+    }
+    return ranges;
   }
 
   /** Gives up to `count` unpromised slots back: the range that is the worker's again, empty when `to < from`. */

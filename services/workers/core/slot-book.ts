@@ -127,12 +127,20 @@ export class SlotBook {
     }
   }
 
-  /** Hands out what is free. Answers the routers that have more now than before. */
-  issue(): string[] {
+  /**
+   * Hands out what is free. Answers the routers that have more now than before.
+   *
+   * While nobody waits and no router runs short, it gathers some first: an attempt that ends is then no message of its
+   * own, which under light load would cost as much as placing a request.
+   * @param isDue hand out everything now, as with each heartbeat
+   */
+  issue({ isDue = false } = {}): string[] {
     if (this.free <= 0 || this.#routers.size === 0) return [];
     const gained = new Set<string>();
     this.#serveWaiting(gained);
     const fair = Math.ceil(this.capacity / this.#routers.size);
+    const poorestNow = this.#poorest(Infinity)?.[1].outstanding.size ?? 0;
+    if (!isDue && this.free < this.capacity / 8 && poorestNow >= fair / 2) return [...gained];
     while (this.free > 0) {
       const poorest = this.#poorest(fair);
       if (poorest === undefined) break;
