@@ -1,6 +1,7 @@
 import { connect, Events, JSONCodec, NatsError } from 'nats';
 import type { ConnectionOptions, JetStreamClient, JetStreamManager, Msg, NatsConnection } from 'nats';
 import type { z } from 'zod';
+import { checkOf } from './check.ts';
 import { systemClock } from './clock.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -323,6 +324,7 @@ export function decode<S extends z.ZodType>(schema: S, bytes: Uint8Array): z.inf
   } catch {
     throw new PoisonedMessage('not JSON');
   }
+  if (checkOf(schema)(value)) return value;
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const fields = result.error.issues.map((issue) => `${issue.path.join('.') || '(root)'}: ${issue.code}`);

@@ -12,13 +12,13 @@ const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 
 /** All requests that this ingress owns. */
 export class Exchanges {
-  readonly #deps: Omit<ExchangeDeps, 'onOver'>;
+  readonly #deps: ExchangeDeps;
   readonly #live = new Map<Exchange, number>();
   #bodyBytes = 0;
   #onIdle: (() => void) | undefined;
 
   constructor(deps: Omit<ExchangeDeps, 'onOver'>) {
-    this.#deps = deps;
+    this.#deps = { ...deps, onOver: (exchange) => this.#onOver(exchange) };
   }
 
   get size(): number {
@@ -34,8 +34,7 @@ export class Exchanges {
   }
 
   begin(request: AdmittedRequest, response: ServerResponse): void {
-    const onOver = (over: Exchange): void => this.#onOver(over);
-    const exchange = new Exchange({ ...this.#deps, onOver }, request, response);
+    const exchange = new Exchange(this.#deps, request, response);
     this.#live.set(exchange, request.body.length);
     this.#bodyBytes += request.body.length;
     exchange.start();

@@ -24,7 +24,7 @@ export class IngressMetrics {
   /** Requests placed without asking a router. */
   readonly placedAhead: Counter.Internal;
   readonly #requests: Counter<'endpoint' | 'status' | 'code'>;
-  readonly #requestSeconds: Histogram<'endpoint'>;
+  readonly #requestSeconds: Readonly<Record<Endpoint, Histogram.Internal<'endpoint'>>>;
   readonly #failures: Counter<'deployment' | 'code'>;
   readonly #operationSeconds: Histogram;
   readonly #ttftSeconds: Histogram;
@@ -48,13 +48,14 @@ export class IngressMetrics {
       registers,
     });
     this.placedAhead = placedAhead.labels();
-    this.#requestSeconds = new Histogram({
+    const requestSeconds = new Histogram({
       name: 'sluice_request_duration_seconds',
       help: 'From admission to the last byte.',
       labelNames: ['endpoint'],
       buckets: SECONDS,
       registers,
     });
+    this.#requestSeconds = { chat: requestSeconds.labels('chat'), embeddings: requestSeconds.labels('embeddings') };
     this.#failures = new Counter({
       name: 'sluice_attempts_failed_total',
       help: 'Attempts that failed, by deployment and error code.',
@@ -100,7 +101,7 @@ export class IngressMetrics {
       this.#requestCounters.set(key, counter);
     }
     counter.inc();
-    this.#requestSeconds.labels(endpoint).observe(durationMs / 1_000);
+    this.#requestSeconds[endpoint].observe(durationMs / 1_000);
   }
 
   attemptEnded(request: Pick<AdmittedRequest, 'endpoint' | 'stream'>, placed: Placed, end: AttemptEnd): void {

@@ -1,4 +1,7 @@
+import { checkOf } from '../../../shared/check.ts';
 import { UsageBatch, UsageRecorded } from '../../../shared/messages/usage.ts';
+
+const isUsage = checkOf(UsageRecorded);
 
 /** What can never be recorded. */
 export interface PoisonedEvent {
@@ -27,9 +30,8 @@ export function readEvents(bytes: Uint8Array): ReadEvents {
   if (typeof batch === 'string') return { events: [], poisoned: [{ event: text, reason: batch }] };
   const read: ReadEvents = { events: [], poisoned: [] };
   for (const value of batch) {
-    const result = UsageRecorded.safeParse(value);
-    if (result.success) read.events.push(result.data);
-    else read.poisoned.push({ event: JSON.stringify(value), reason: describe(result.error.issues) });
+    if (isUsage(value)) read.events.push(value);
+    else read.poisoned.push({ event: JSON.stringify(value), reason: describe(UsageRecorded.safeParse(value).error) });
   }
   return read;
 }
@@ -38,13 +40,13 @@ export function readEvents(bytes: Uint8Array): ReadEvents {
 function parseBatch(text: string): readonly unknown[] | string {
   try {
     const result = UsageBatch.safeParse(JSON.parse(text));
-    return result.success ? result.data : describe(result.error.issues);
+    return result.success ? result.data : describe(result.error);
   } catch {
     return 'not JSON';
   }
 }
 
-function describe(problems: readonly Problem[]): string {
-  const named = problems.map(({ path, code }) => `${path.join('.') || '(root)'}: ${code}`);
+function describe(error: { readonly issues: readonly Problem[] } | undefined): string {
+  const named = (error?.issues ?? []).map(({ path, code }) => `${path.join('.') || '(root)'}: ${code}`);
   return `breaks its schema: ${named.slice(0, MAX_NAMED_FIELDS).join(', ')}`;
 }
