@@ -20,7 +20,6 @@ import type { AdmittedRequest } from './request.ts';
 import type { Routers } from './routers.ts';
 import type { Uploads } from './uploads.ts';
 import type { SeenAttempt, Witness } from './witness.ts';
-import { withoutBody } from './witness.ts';
 import type { WorkerWatch } from './worker-watch.ts';
 
 /** Attempts that one request may make at providers. */
@@ -216,6 +215,7 @@ export class Exchange implements StreamOwner {
   #submit(stream: number, placed: Placed): void {
     const { clock, outgoing, workers } = this.#deps;
     const request = this.#request;
+    const { id, principal, model, endpoint, stream: isStream, traceparent } = request;
     this.#attempts++;
     this.#queueMs += placed.queueMs;
     this.#deployment = placed.deployment;
@@ -226,7 +226,7 @@ export class Exchange implements StreamOwner {
     const deadlineEpochMs = startedEpochMs + Math.round(this.#deadline - now);
     const task = taskOf(request, placed, { attempt: this.#attempts, deadlineEpochMs, creditBytes: CREDIT_BYTES });
     const seen: SeenAttempt = {
-      request: withoutBody(request),
+      request: { id, principal, model, endpoint, stream: isStream, traceparent },
       placed,
       attempt: this.#attempts,
       startedEpochMs,

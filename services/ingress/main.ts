@@ -75,9 +75,8 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     exchanges.onPeerGone(router);
   });
   const workers = new WorkerWatch({
-    bus,
     clock,
-    ingressId: id,
+    ping: (worker) => outgoing.ping(worker),
     onGone: (worker) => {
       ahead.removeWorker(worker);
       exchanges.onPeerGone(worker);

@@ -51,6 +51,11 @@ export class Outgoing {
     this.#bus.postNumber(workerSubject(worker), this.#inbox(worker), FrameType.credit, stream, 0, bytes);
   }
 
+  /** A worker that is gone answers with "no responders". */
+  ping(worker: string): void {
+    this.#bus.post(workerSubject(worker), this.#inbox(worker), FrameType.ping, 0, 0, '');
+  }
+
   /** Promised slots that nobody here will use. */
   giveBack(unused: readonly UnusedSlots[]): void {
     for (const { worker, pool, router, from, to } of unused) {

@@ -16,7 +16,8 @@ const MAX_REMEMBERED = 8_192;
 
 /** What the ingress knows of one attempt: enough to write its account when its worker no longer can. */
 export interface SeenAttempt {
-  readonly request: Omit<AdmittedRequest, 'body'>;
+  /** Not the whole request: an attempt is remembered for seconds, and its body must not be. */
+  readonly request: Pick<AdmittedRequest, 'id' | 'principal' | 'model' | 'endpoint' | 'stream' | 'traceparent'>;
   readonly placed: Placed;
   readonly attempt: number;
   readonly startedEpochMs: number;
@@ -145,33 +146,4 @@ export class Witness {
       traceparent: request.traceparent ?? null,
     };
   }
-}
-
-/** The witness may remember an attempt for seconds: it must not keep the body that long. */
-export function withoutBody({
-  id,
-  principal,
-  receivedAt,
-  deadlineEpochMs,
-  traceparent,
-  endpoint,
-  model,
-  stream,
-  includeUsage,
-  modelAt,
-  streamOptionsAt,
-}: AdmittedRequest): SeenAttempt['request'] {
-  return {
-    id,
-    principal,
-    receivedAt,
-    deadlineEpochMs,
-    traceparent,
-    endpoint,
-    model,
-    stream,
-    includeUsage,
-    modelAt,
-    streamOptionsAt,
-  };
 }

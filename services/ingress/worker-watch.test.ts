@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
-import { FrameType } from '../../shared/messages/frame.ts';
 import { WorkerWatch } from './worker-watch.ts';
 
 function make(): {
@@ -13,14 +12,8 @@ function make(): {
   const pinged: string[] = [];
   const gone: string[] = [];
   const watch = new WorkerWatch({
-    bus: {
-      post: (subject, reply, type) => {
-        expect([reply, type]).toEqual([subject.replace('sluice.work', 'sluice.in.i'), FrameType.ping]);
-        pinged.push(subject.split('.').at(-1) ?? '');
-      },
-    },
     clock: { now: () => now, epochMs: () => now },
-    ingressId: 'i',
+    ping: (worker) => pinged.push(worker),
     onGone: (worker) => gone.push(worker),
   });
   const at = (ms: number, stalledMs = 0): void => watch.sweep((now = ms), stalledMs);

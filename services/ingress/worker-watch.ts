@@ -1,9 +1,6 @@
-import type { Bus } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { WorkerBeat } from '../../shared/messages/beat.ts';
 import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
-import { FrameType } from '../../shared/messages/frame.ts';
-import { inboxSubject, workerSubject } from '../../shared/subjects.ts';
 
 interface Watched {
   heardAt: Millis;
@@ -20,16 +17,14 @@ interface Watched {
  * pinged ten times a second while it has attempts), a hung one by its silence.
  */
 export class WorkerWatch {
-  readonly #bus: Pick<Bus, 'post'>;
   readonly #clock: Clock;
-  readonly #ingressId: string;
+  readonly #ping: (worker: string) => void;
   readonly #onGone: (worker: string) => void;
   readonly #workers = new Map<string, Watched>();
 
-  constructor(deps: { bus: Pick<Bus, 'post'>; clock: Clock; ingressId: string; onGone: (worker: string) => void }) {
-    this.#bus = deps.bus;
+  constructor(deps: { clock: Clock; ping: (worker: string) => void; onGone: (worker: string) => void }) {
     this.#clock = deps.clock;
-    this.#ingressId = deps.ingressId;
+    this.#ping = deps.ping;
     this.#onGone = deps.onGone;
   }
 
@@ -83,8 +78,7 @@ export class WorkerWatch {
         this.remove(worker);
         continue;
       }
-      if (watched.live > 0)
-        this.#bus.post(workerSubject(worker), inboxSubject(this.#ingressId, worker), FrameType.ping, 0, 0, '');
+      if (watched.live > 0) this.#ping(worker);
     }
   }
 

@@ -116,8 +116,7 @@ export class Intake {
   }
 
   #onOpen(ingress: Ingress, stream: number, payload: Buffer): void {
-    const { head, body } = splitHead(payload);
-    const task = decode(TaskHead, head);
+    const { task, body } = this.#readTask(ingress, stream, payload);
     const pool = this.#deps.pools.get(task.pool);
     if (this.#isClosed || pool === undefined || !pool.take(task.router, task.slot)) {
       new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(
@@ -128,6 +127,19 @@ export class Intake {
     if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
     this.#assembly.begin(partKey(ingress, stream), task, body, this.#deps.clock.now());
     this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, 1);
+  }
+
+  /** A task that cannot be read (of an ingress that is newer than we are) is sent elsewhere: its client must not wait for us. */
+  #readTask(ingress: Ingress, stream: number, payload: Buffer): { task: TaskHead; body: Buffer } {
+    try {
+      const { head, body } = splitHead(payload);
+      return { task: decode(TaskHead, head), body };
+    } catch (cause) {
+      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(
+        new GatewayError('worker_busy', 'The worker cannot read the task.'),
+      );
+      throw cause;
+    }
   }
 
   #onChunk(ingress: Ingress, stream: number, sequence: number, part: Buffer): void {

@@ -1,7 +1,7 @@
 import { connect } from 'nats';
 import type { NatsConnection } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { FrameType } from '../../shared/messages/frame.ts';
+import { FrameType, readParcel } from '../../shared/messages/frame.ts';
 import { ParcelWriter } from '../../shared/parcel-writer.ts';
 import * as subjects from '../../shared/subjects.ts';
 import { startTestGateway } from '../support/gateway.ts';
@@ -154,6 +154,20 @@ test('a worker drops what is no task', async () => {
       bytes: frame(FrameType.returned, { v: 1, router: 'r', pool: 'mock', from: null, to: 1 }),
     },
   ]);
+});
+
+test('who sent a task that cannot be read is told so, and can ask elsewhere', async () => {
+  const worker = gateway.services.worker.id;
+  const inbox = subjects.inboxSubject('somebody', worker);
+  const answer = nats.subscribe(inbox, { max: 1 });
+  nats.publish(subjects.workerSubject(worker), frame(FrameType.open, '{"v":2}\n{}', { stream: 7 }), { reply: inbox });
+  for await (const { data } of answer) {
+    readParcel(data, (type, stream, sequence, payload) => {
+      expect([type, stream, sequence]).toEqual([FrameType.failed, 7, 0]);
+      expect(JSON.parse(payload.toString())).toMatchObject({ error: { code: 'worker_busy' } });
+    });
+  }
+  expect(answer.getProcessed()).toBe(1);
 });
 
 test('a worker survives what is well formed and makes no sense', async () => {
