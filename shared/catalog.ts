@@ -37,6 +37,8 @@ export interface ListedModel {
 
 /** At most this many resolved names are remembered; clients choose the names, so the memory is bounded. */
 const MAX_REMEMBERED = 4_096;
+/** Models in one chain. */
+const MAX_CHAIN = 16;
 
 /** Names → deployments, from the configuration and the price table. Pure: the same names always give the same answer. */
 export class Catalog {
@@ -68,14 +70,18 @@ export class Catalog {
     }
   }
 
-  /** A route's name, else `provider/model`, else a bare model that some provider lists. undefined: nobody knows it. */
+  /**
+   * A route's name, a model's, or a chain of models with commas between them, tried in that order. A model is
+   * `provider/model`, or bare where some provider lists it, or `model/provider` where it can be nothing else.
+   * undefined: nobody knows it, or some part of the chain.
+   */
   resolve(name: string): Resolution | undefined {
     const route = this.#routes.get(name);
     if (route !== undefined) return route;
     const remembered = this.#remembered.get(name);
     if (remembered !== undefined) return remembered;
-    const direct = this.deployment(name);
-    const deployments = direct === undefined ? this.#listed.get(name) : [direct];
+    // A provider whose models are not listed takes any name for one; none has a comma in it.
+    const deployments = name.includes(',') ? (this.#listed.get(name) ?? this.#chain(name)) : this.#model(name);
     if (deployments === undefined) return undefined;
     const resolution: Resolution = {
       route: null,
@@ -87,6 +93,28 @@ export class Catalog {
     if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
     this.#remembered.set(name, resolution);
     return resolution;
+  }
+
+  #model(name: string): readonly Deployment[] | undefined {
+    const direct = this.deployment(name);
+    if (direct !== undefined) return [direct];
+    const listed = this.#listed.get(name);
+    if (listed !== undefined) return listed;
+    const slash = name.lastIndexOf('/');
+    const turned = slash < 0 ? undefined : this.deployment(`${name.slice(slash + 1)}/${name.slice(0, slash)}`);
+    return turned === undefined ? undefined : [turned];
+  }
+
+  #chain(name: string): readonly Deployment[] | undefined {
+    const parts = name.split(',', MAX_CHAIN + 1);
+    if (parts.length < 2 || parts.length > MAX_CHAIN) return undefined;
+    const byId = new Map<string, Deployment>();
+    for (const part of parts) {
+      const deployments = this.#model(part.trim());
+      if (deployments === undefined) return undefined;
+      for (const deployment of deployments) if (!byId.has(deployment.id)) byId.set(deployment.id, deployment);
+    }
+    return [...byId.values()];
   }
 
   /** The deployment called `provider/model`; undefined when there is no such provider or it is known not to have the model. */

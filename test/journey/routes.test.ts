@@ -105,3 +105,24 @@ test('every name that is listed is served', async () => {
   const responses = await Promise.all(ids.map((id) => journey.chat(id)));
   expect(responses.map(({ status }) => status)).toEqual(ids.map(() => 200));
 });
+
+test('a chain in the model’s name is tried in its order, either order of the slash', async () => {
+  const chain = 'm/failing, second/m,third/m';
+  const response = await journey.chat(chain);
+  expect({
+    deployment: response.headers.get('x-sluice-deployment'),
+    attempts: response.headers.get('x-sluice-attempts'),
+  }).toEqual({ deployment: 'second/m', attempts: '2' });
+  const rows = await journey.gateway.rowsOf(requestIdOf(response), 2);
+  expect(rows.map(({ deployment, model }) => [deployment, model])).toEqual([
+    ['failing/m', chain],
+    ['second/m', chain],
+  ]);
+});
+
+test('a chain with an unknown link is an unknown model, and nobody is asked', async () => {
+  const before = journey.counted('third').requests;
+  const response = await journey.chat('third/m,nobody/m');
+  expect([response.status, (await errorOf(response)).code]).toEqual([404, 'model_not_found']);
+  expect(journey.counted('third').requests).toBe(before);
+});
