@@ -2,12 +2,17 @@ import { describe, expect, test } from 'vitest';
 import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
 import { admit } from './admit.ts';
 
-const parsed = parseOpenAiRequest('chat', Buffer.from('{"model":"m","messages":[{"role":"user"}]}'));
+const parse = (fields: string): ReturnType<typeof parseOpenAiRequest> =>
+  parseOpenAiRequest('chat', Buffer.from(`{"model":"m","messages":[{"role":"user"}]${fields}}`));
 const clock = { now: () => 5, epochMs: () => 1_000_000 };
 const principal = { keyId: 'k', keyName: 'k', team: null };
 
-function admitted(context: { timeout?: string; traceparent?: string }): ReturnType<typeof admit> {
-  return admit(parsed, { principal, timeout: context.timeout, traceparent: context.traceparent }, clock, 60_000);
+function admitted(
+  context: { timeout?: string; traceparent?: string; session?: string },
+  fields = '',
+): ReturnType<typeof admit> {
+  const { timeout, traceparent, session } = context;
+  return admit(parse(fields), { principal, timeout, traceparent, session }, clock, 60_000);
 }
 
 describe('an admitted request', () => {
@@ -43,5 +48,20 @@ describe('an admitted request', () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     expect(admitted({ traceparent }).traceparent).toBe(traceparent);
     expect(admitted({ traceparent: `${traceparent}\r\nx: y` }).traceparent).toBeUndefined();
+  });
+
+  test('knows who it belongs with, by a hash that does not tell who that is', () => {
+    const affinity = (fields: string, session?: string): string | undefined =>
+      admitted(session === undefined ? {} : { session }, fields).affinity;
+    const ann = affinity(',"user":"ann@example.com"');
+    expect(ann).toMatch(/^[\w-]{22}$/);
+    expect(affinity(',"user":"bob","safety_identifier":"ann@example.com"')).toBe(ann);
+    expect(affinity(',"safety_identifier":"bob","prompt_cache_key":"ann@example.com"')).toBe(ann);
+    expect(affinity(',"prompt_cache_key":"bob"', 'ann@example.com')).toBe(ann);
+    expect(affinity(',"user":"bob"')).not.toBe(ann);
+    expect(affinity(',"user":"ann@example.com"', '')).toBe(ann);
+    // What is no name is the provider's to judge.
+    expect(affinity(',"user":7,"safety_identifier":"","prompt_cache_key":null')).toBeUndefined();
+    expect(affinity('')).toBeUndefined();
   });
 });

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { Clock } from '../../shared/clock.ts';
 import { parseDuration } from '../../shared/config/duration.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
@@ -6,6 +7,8 @@ import { makeRequestId } from '../../shared/ids.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
 import type { AdmittedRequest } from './request.ts';
 
+/** 132 bits: no two meet by chance. */
+const AFFINITY_CHARACTERS = 22;
 const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 
 /** What a request says of itself besides its body. */
@@ -14,6 +17,8 @@ export interface RequestContext {
   readonly traceparent: string | undefined;
   /** The header `x-sluice-timeout`: a duration such as `30s`, or milliseconds. */
   readonly timeout: string | undefined;
+  /** The header `x-sluice-session`: which conversation it belongs to. */
+  readonly session: string | undefined;
 }
 
 /**
@@ -33,8 +38,13 @@ export function admit(
     principal: context.principal,
     receivedAt: clock.now(),
     deadlineEpochMs: clock.epochMs() + timeoutMs,
+    affinity: affinityOf(context.session === '' ? parsed.kin : (context.session ?? parsed.kin)),
     traceparent: isTrace(context.traceparent) ? context.traceparent : undefined,
   };
+}
+
+function affinityOf(kin: string | undefined): string | undefined {
+  return kin === undefined ? undefined : hash('sha256', kin, 'base64url').slice(0, AFFINITY_CHARACTERS);
 }
 
 /** W3C Trace Context, 3.2: what does not parse is ignored, and not passed on. */

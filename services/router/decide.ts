@@ -123,7 +123,8 @@ export class Decider {
     const remainingMs = envelope.deadlineEpochMs - clock.epochMs();
     if (remainingMs <= 0)
       throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
-    const candidates = pickOrder(resolution, envelope.tried, random);
+    const affinity = envelope.affinity ?? envelope.principal.keyId;
+    const candidates = pickOrder(resolution, { tried: envelope.tried, affinity }, random);
     const known = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
     const served = known.length === 0 && !this.#isSettled ? candidates : known;
     this.#noteDeadWorkers(envelope.tried);

@@ -95,7 +95,10 @@ function checkRoute(name: string, route: Record<string, unknown>, around: Surrou
       const found = typeof reference === 'string' ? checkTarget(reference, at, around) : [];
       const weight = isRecord(target) ? target['weight'] : undefined;
       if (isWeighted || list === 'fallbacks' || isBlank(weight) || weight === 1) return found;
-      return [...found, { path: [...path, 'weight'], message: 'has no effect without `strategy: weighted`' }];
+      return [
+        ...found,
+        { path: [...path, 'weight'], message: 'has no effect without `strategy: weighted` or `sticky`' },
+      ];
     });
   });
 }

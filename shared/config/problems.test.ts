@@ -170,7 +170,7 @@ describe('one problem', () => {
     ],
     [
       'routes: { r: { targets: [{ model: simulated/echo, weight: 2 }] } }',
-      '1 routes.r.targets[0].weight: has no effect without `strategy: weighted`',
+      '1 routes.r.targets[0].weight: has no effect without `strategy: weighted` or `sticky`',
     ],
     [
       'routes: { r: { targets: [simulated/echo], fallbacks: [{ model: simulated/lorem, weight: 1 }] } }',
@@ -182,7 +182,7 @@ describe('one problem', () => {
     ],
     [
       'routes: { r: { targets: [simulated/echo], strategy: wighted } }',
-      '1 routes.r.strategy: must be one of ordered, weighted (did you mean `weighted`?)',
+      '1 routes.r.strategy: must be one of ordered, weighted, sticky (did you mean `weighted`?)',
     ],
     // References.
     [

@@ -105,7 +105,7 @@ export interface TimeoutsConfig {
   readonly totalMs: number;
 }
 
-export type RouteStrategy = 'ordered' | 'weighted';
+export type RouteStrategy = 'ordered' | 'weighted' | 'sticky';
 
 export interface RouteConfig {
   readonly name: string;
@@ -154,7 +154,7 @@ const DEFAULTS = {
 } as const;
 
 export const LATER_DIALECTS = ['anthropic', 'azure-openai', 'bedrock', 'cohere', 'gemini', 'openai-responses'] as const;
-export const LATER_STRATEGIES = ['peak_ewma', 'cheapest', 'complexity', 'sticky'] as const;
+export const LATER_STRATEGIES = ['peak_ewma', 'cheapest', 'complexity'] as const;
 
 const wait = { min: 1, max: LONGEST };
 
@@ -218,7 +218,7 @@ const fallbackFields = shorthand(
 
 const routeFields = section(
   {
-    strategy: choice(['ordered', 'weighted'], LATER_STRATEGIES).default('ordered'),
+    strategy: choice(['ordered', 'weighted', 'sticky'], LATER_STRATEGIES).default('ordered'),
     targets: z
       .array(targetFields, { error: (issue) => (issue.input === undefined ? 'is required' : 'must be a list') })
       .min(1, 'must name at least one target'),

@@ -36,6 +36,8 @@ export interface ParsedRequest {
   readonly includeUsage: boolean;
   readonly modelAt: ByteRange;
   readonly streamOptionsAt: ByteRange | null;
+  /** Whose requests belong together: `prompt_cache_key`, `safety_identifier` or `user`, the first that is there. */
+  readonly kin: string | undefined;
 }
 
 /**
@@ -55,12 +57,21 @@ export function parseOpenAiRequest(endpoint: Endpoint, body: Buffer): ParsedRequ
       includeUsage: request.stream_options?.include_usage === true,
       modelAt: locate(body, 'model', true) as ByteRange,
       streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
+      kin: kinOf(value),
     };
   }
   const request = check(EmbeddingsRequest, value);
   checkInput('input' in value ? value.input : undefined);
   const modelAt = locate(body, 'model', true) as ByteRange;
-  return { endpoint, body, model: request.model, stream: false, includeUsage: false, modelAt, streamOptionsAt: null };
+  const noStream = { stream: false, includeUsage: false, streamOptionsAt: null };
+  return { endpoint, body, model: request.model, ...noStream, modelAt, kin: kinOf(value) };
+}
+
+/** OpenAI's own names, the one that is meant for this first. Whether they are right otherwise is the provider's to judge. */
+function kinOf(value: object): string | undefined {
+  const { prompt_cache_key, safety_identifier, user } = value as Record<string, unknown>;
+  return [prompt_cache_key, safety_identifier, user].find((name) => typeof name === 'string' && name !== '') as
+    string | undefined;
 }
 
 function parseObject(body: Buffer): object {

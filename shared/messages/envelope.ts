@@ -34,6 +34,8 @@ export const Envelope = z.looseObject({
   bodyBytes: z.number(),
   deadlineEpochMs: z.number(),
   tried: z.array(Tried),
+  /** A hash of the conversation or user that the request names, for routes that keep those together. */
+  affinity: z.string().optional(),
   /** Slots that the ingress would like besides, for the next requests of the same name. */
   slotsAhead: z.number().optional(),
   /** W3C trace context, passed on as it came. */

@@ -24,6 +24,7 @@ beforeAll(async () => {
     routes: {
       ordered: { targets: ['first/m', 'second/m'] },
       weighted: { strategy: 'weighted', targets: [{ model: 'heavy/m', weight: 3 }, 'light/m'] },
+      sticky: { strategy: 'sticky', targets: Array.from({ length: 20 }, (_, at) => `pool${at}/m`) },
       'weighted-with-failure': {
         strategy: 'weighted',
         targets: [{ model: 'failing/m', weight: 1_000_000 }, 'third/m'],
@@ -125,4 +126,33 @@ test('a chain with an unknown link is an unknown model, and nobody is asked', as
   const response = await journey.chat('third/m,nobody/m');
   expect([response.status, (await errorOf(response)).code]).toEqual([404, 'model_not_found']);
   expect(journey.counted('third').requests).toBe(before);
+});
+
+test.each([
+  { by: 'a user', of: (name: string) => [{ user: name }, {}] as const },
+  {
+    by: 'a prompt cache key, before its user',
+    of: (name: string) => [{ user: 'all', prompt_cache_key: name }, {}] as const,
+  },
+  { by: 'a safety identifier', of: (name: string) => [{ safety_identifier: name }, {}] as const },
+  {
+    by: 'a session, before everything else',
+    of: (name: string) => [{ user: 'all' }, { headers: { 'x-sluice-session': name } }] as const,
+  },
+])('a sticky route keeps the requests of one together: by $by', async ({ of }) => {
+  const servedBy = async (name: string): Promise<string | null> => {
+    const response = await journey.chat('sticky', ...of(name));
+    expect(response.status).toBe(200);
+    return response.headers.get('x-sluice-deployment');
+  };
+  const names = Array.from({ length: 12 }, (_, at) => `name ${at}`);
+  const first = await Promise.all(names.map(servedBy));
+  // Twelve in twenty places: all in the same one by chance is no risk.
+  expect(new Set(first).size).toBeGreaterThan(1);
+  expect(await Promise.all(names.map(servedBy))).toEqual(first);
+});
+
+test('who names nobody is known by the key', async () => {
+  const served = await Promise.all(Array.from({ length: 10 }, () => journey.chat('sticky')));
+  expect(new Set(served.map((response) => response.headers.get('x-sluice-deployment'))).size).toBe(1);
 });

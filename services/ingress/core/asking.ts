@@ -5,7 +5,7 @@ import type { AdmittedRequest } from '../request.ts';
 
 /** What a router is told of a request: enough to decide, and nothing of its text. */
 export function envelopeOf(request: AdmittedRequest, tried: Tried[], slotsAhead: number): Envelope {
-  const { id, principal, model, endpoint, stream, body, deadlineEpochMs, traceparent } = request;
+  const { id, principal, model, endpoint, stream, body, deadlineEpochMs, affinity, traceparent } = request;
   return {
     v: 1,
     id,
@@ -16,6 +16,7 @@ export function envelopeOf(request: AdmittedRequest, tried: Tried[], slotsAhead:
     bodyBytes: body.length,
     deadlineEpochMs,
     tried,
+    ...(affinity === undefined ? {} : { affinity }),
     ...(slotsAhead === 0 ? {} : { slotsAhead }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };

@@ -70,6 +70,7 @@ function exchange(
     principal,
     traceparent: header(headers['traceparent']),
     timeout: header(headers['x-sluice-timeout']),
+    session: header(headers['x-sluice-session']),
   };
   const admitted = admit(parseOpenAiRequest(endpoint, body), context, clock, requestTimeoutMs);
   reply.hijack();

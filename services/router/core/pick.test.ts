@@ -26,6 +26,7 @@ const tried = (id: string, code: string): { deployment: string; worker: string; 
   worker: 'w',
   code,
 });
+const NOTHING = { tried: [], affinity: '' };
 const ids = (found: readonly Deployment[]): string[] => found.map(({ id }) => id);
 
 describe('who may still serve a request', () => {
@@ -46,7 +47,7 @@ describe('who may still serve a request', () => {
     },
   ])('$why', ({ history, order }) => {
     const resolution = route('ordered', { a: 1, b: 1 }, ['c']);
-    expect(ids(pickOrder(resolution, history, () => 0.5))).toEqual(order);
+    expect(ids(pickOrder(resolution, { tried: history, affinity: '' }, () => 0.5))).toEqual(order);
   });
 
   test('by weight, every order is a permutation of the targets with the fallbacks behind', () => {
@@ -58,7 +59,11 @@ describe('who may still serve a request', () => {
       fc.property(random, (numbers) => {
         let i = 0;
         const order = ids(
-          pickOrder(route('weighted', { a: 1, b: 1_000_000, c: 3, d: 7 }, ['x', 'y']), [], () => numbers[i++] ?? 0),
+          pickOrder(
+            route('weighted', { a: 1, b: 1_000_000, c: 3, d: 7 }, ['x', 'y']),
+            NOTHING,
+            () => numbers[i++] ?? 0,
+          ),
         );
         expect(order.slice(0, 4).toSorted()).toEqual(['a', 'b', 'c', 'd']);
         expect(order.slice(4)).toEqual(['x', 'y']);
@@ -71,10 +76,37 @@ describe('who may still serve a request', () => {
     const firsts = new Map<string, number>();
     const rounds = 20_000;
     for (let i = 0; i < rounds; i++) {
-      const [first = ''] = ids(pickOrder(route('weighted', { a: 1, b: 3 }), [], random));
+      const [first = ''] = ids(pickOrder(route('weighted', { a: 1, b: 3 }), NOTHING, random));
       firsts.set(first, (firsts.get(first) ?? 0) + 1);
     }
     expect((firsts.get('b') ?? 0) / rounds).toBeCloseTo(0.75, 2);
+  });
+});
+
+describe('sticky', () => {
+  const orderFor = (affinity: string, weights: Record<string, number>): string[] =>
+    ids(pickOrder(route('sticky', weights, ['x']), { tried: [], affinity }, () => 0));
+  const people = Array.from({ length: 20_000 }, (_, at) => `person ${at}`);
+
+  test('the same affinity has always the same order, fallbacks last', () => {
+    for (const person of people.slice(0, 100)) {
+      const order = orderFor(person, { a: 1, b: 2, c: 3 });
+      expect(orderFor(person, { c: 3, a: 1, b: 2 })).toEqual(order);
+      expect(order.toSorted()).toEqual(['a', 'b', 'c', 'x']);
+      expect(order.at(-1)).toBe('x');
+    }
+  });
+
+  test('each target is first for as many as its weight says', () => {
+    const firsts = people.filter((person) => orderFor(person, { a: 1, b: 3 })[0] === 'b');
+    expect(firsts.length / people.length).toBeCloseTo(0.75, 1);
+  });
+
+  test('a target that goes moves only those who were with it', () => {
+    for (const person of people.slice(0, 1_000)) {
+      const order = orderFor(person, { a: 1, b: 1, c: 1 });
+      expect(orderFor(person, { a: 1, b: 1 })).toEqual(order.filter((id) => id !== 'c'));
+    }
   });
 });
 
