@@ -73,6 +73,7 @@ export class Decider {
   /** The pool has slots again: the line moves. */
   serveLine(pool: string): void {
     const { lines, slots } = this.#deps;
+    const hadLine = lines.waitingIn(pool) > 0;
     for (let waiter = lines.first(pool); waiter !== undefined; waiter = lines.first(pool)) {
       const deployment = waiter.deployments.get(pool);
       const slot = deployment === undefined ? undefined : slots.take(pool, waiter.avoid);
@@ -80,6 +81,8 @@ export class Decider {
       lines.remove(waiter.key);
       this.#place(waiter, deployment, slot, []);
     }
+    // Until they know, workers would keep what is free for us, while others may wait for it.
+    if (hadLine) this.want(pool);
   }
 
   /**
@@ -103,7 +106,7 @@ export class Decider {
     }
   }
 
-  /** Asks the workers of every pool with a line for slots; sent at once when a line begins, and with each heartbeat. */
+  /** Tells the workers of a pool how many wait here: at once when a line begins or ends, and with each heartbeat. */
   want(pool: string): void {
     const { bus, id, lines } = this.#deps;
     const message = { v: 1, router: id, pool, waiting: lines.waitingIn(pool) };

@@ -120,7 +120,7 @@ class World {
     const router = this.routers.get(id);
     if (router === undefined) return;
     router.waiting++;
-    this.#serve(id);
+    this.#serve(id, false);
     if (router.waiting === 0) return;
     for (const worker of this.books.keys()) this.#tellWaiting(id, worker, undefined);
     router.ahead.recall(POOL);
@@ -218,8 +218,9 @@ class World {
     for (const { router, count } of book.recall(this.now)) this.#send(router, { kind: 'recall', worker, count });
   }
 
-  #serve(id: string): void {
+  #serve(id: string, isLine: boolean): void {
     const router = this.routers.get(id) as Router;
+    const hadLine = router.waiting > 1 || isLine;
     while (router.waiting > 0) {
       const taken = router.table.take(POOL, NOBODY);
       if (taken === undefined) return;
@@ -227,6 +228,7 @@ class World {
       router.waiting--;
       this.#send(taken.worker, { kind: 'task', router: id, slot: taken.slot });
     }
+    if (hadLine) for (const worker of this.books.keys()) this.#tellWaiting(id, worker, undefined);
   }
 
   #notePromise(id: string, worker: string, slot: number): void {
@@ -245,7 +247,7 @@ class World {
     const router = this.routers.get(to);
     switch (message.kind) {
       case 'slots':
-        if (router?.table.update({ pool: POOL, ...message }) === true) this.#serve(to);
+        if (router?.table.update({ pool: POOL, ...message }) === true) this.#serve(to, router.waiting > 0);
         return;
       case 'recall': {
         if (router === undefined) return;
@@ -462,6 +464,25 @@ describe('slots of several workers at several routers', () => {
         world.deliverAll();
         expect(world.placed, `${held} grants`).toBe(world.capacity);
         expect(placed).toBeLessThanOrEqual(world.capacity);
+        world.check();
+      }),
+    );
+  });
+
+  test('a router that comes when all slots are given out gets its even share of what is idle', () => {
+    fc.assert(
+      fc.property(worlds, fc.integer({ min: 0, max: 4 }), ([capacities, routers], busy) => {
+        const world = new World(capacities, routers);
+        world.settle();
+        const first = world.routers.keys().next().value as string;
+        for (let i = 0; i < Math.min(busy, world.capacity); i++) world.ask(first);
+        world.settle();
+        const late = world.bear();
+        world.settle();
+        for (const book of world.books.values()) {
+          const level = Math.floor((book.capacity - book.busy) / world.routers.size);
+          expect(book.account(late).outstanding).toBeGreaterThanOrEqual(level / 2);
+        }
         world.check();
       }),
     );

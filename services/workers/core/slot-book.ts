@@ -20,12 +20,13 @@ interface RouterShare {
   /** When it was last given a slot for one of them, in turns: the longest ago is next. */
   servedAt: number;
   recalledAt: Millis;
+  levelledAt: Millis;
 }
 
 /**
  * One pool's slots at one worker: each is free, issued to one router, or taken by an attempt, and never two of these
- * (`busy + outstanding <= capacity`). Slots are shared out evenly between the routers that live; a router with waiting
- * requests gets free ones first, and idle ones are called back from the others for it.
+ * (`busy + outstanding <= capacity`). Slots are shared out evenly between the routers that live, also when one comes later;
+ * a router with waiting requests gets free ones first, and idle ones are called back from the others for it.
  */
 export class SlotBook {
   readonly capacity: number;
@@ -67,6 +68,7 @@ export class SlotBook {
       waiting: 0,
       servedAt: 0,
       recalledAt: -Infinity,
+      levelledAt: -Infinity,
     };
     this.#routers.set(router, share);
   }
@@ -152,17 +154,29 @@ export class SlotBook {
     return [...gained];
   }
 
-  /** Who should give slots back because somebody waits elsewhere, and how many. Marks them as asked. */
+  /**
+   * Who should give slots back, and how many: all that is needed where requests wait elsewhere, else what is above an
+   * even share while another router has less than half of one (it has just come, and would place nothing here). Marks them
+   * as asked.
+   */
   recall(now: Millis): Array<{ router: string; count: number }> {
     if (this.free > 0) return [];
-    let missing = 0;
-    for (const share of this.#routers.values()) missing += share.waiting;
+    const level = Math.floor(this.#outstanding / Math.max(1, this.#routers.size));
+    let waiting = 0;
+    let short = 0;
+    for (const share of this.#routers.values()) {
+      waiting += share.waiting;
+      if (share.outstanding.size < level / 2) short += level - share.outstanding.size;
+    }
+    const kept = waiting > 0 ? 0 : level;
+    let missing = waiting > 0 ? waiting : short;
     const asked: Array<{ router: string; count: number }> = [];
     for (const [router, share] of this.#routers) {
       if (missing === 0) break;
-      const count = Math.min(missing, share.outstanding.size);
-      if (share.waiting > 0 || count === 0 || now - share.recalledAt < RECALL_AGAIN_MS) continue;
-      share.recalledAt = now;
+      const count = Math.min(missing, share.outstanding.size - kept);
+      const asking = waiting > 0 ? 'recalledAt' : 'levelledAt';
+      if (share.waiting > 0 || count <= 0 || now - share[asking] < RECALL_AGAIN_MS) continue;
+      share[asking] = now;
       missing -= count;
       asked.push({ router, count });
     }
@@ -188,6 +202,8 @@ export class SlotBook {
     for (let i = 0; i < count; i++) share.outstanding.add(++share.issued);
     this.#outstanding += count;
     this.#everIssued += count;
+    // Whatever it answered before, now it has some.
+    share.recalledAt = -Infinity;
   }
 
   #poorest(below: number): [string, RouterShare] | undefined {
