@@ -1,7 +1,7 @@
 import { connect, Events, JSONCodec, NatsError } from 'nats';
 import type { ConnectionOptions, JetStreamClient, JetStreamManager, Msg, NatsConnection } from 'nats';
 import type { z } from 'zod';
-import { checkOf } from './check.ts';
+import { readJson } from './check.ts';
 import { systemClock } from './clock.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
@@ -324,11 +324,9 @@ export function decode<S extends z.ZodType>(schema: S, bytes: Uint8Array): z.inf
   } catch {
     throw new PoisonedMessage('not JSON');
   }
-  if (checkOf(schema)(value)) return value;
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const fields = result.error.issues.map((issue) => `${issue.path.join('.') || '(root)'}: ${issue.code}`);
-  throw new PoisonedMessage(`breaks its schema: ${fields.slice(0, 5).join(', ')}`);
+  const read = readJson(schema, value);
+  if ('fault' in read) throw new PoisonedMessage(read.fault);
+  return read.value;
 }
 
 function isNoResponders(message: Msg): boolean {

@@ -107,7 +107,7 @@ export class Catalog {
 
   #chain(name: string): readonly Deployment[] | undefined {
     const parts = name.split(',', MAX_CHAIN + 1);
-    if (parts.length < 2 || parts.length > MAX_CHAIN) return undefined;
+    if (parts.length > MAX_CHAIN) return undefined;
     const byId = new Map<string, Deployment>();
     for (const part of parts) {
       const deployments = this.#model(part.trim());

@@ -21,3 +21,17 @@ export function checkOf<S extends z.ZodType>(schema: S): Check<z.infer<S>> {
   }
   return check as unknown as Check<z.infer<S>>;
 }
+
+const MAX_NAMED_FIELDS = 5;
+
+/** The value, if it keeps the schema, else what is wrong with it: names of fields and rules, never values. */
+export function readJson<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+): { readonly value: z.infer<S> } | { readonly fault: string } {
+  if (checkOf(schema)(value)) return { value };
+  const result = schema.safeParse(value);
+  if (result.success) return { value: result.data };
+  const fields = result.error.issues.map(({ path, code }) => `${path.join('.') || '(root)'}: ${code}`);
+  return { fault: `breaks its schema: ${fields.slice(0, MAX_NAMED_FIELDS).join(', ')}` };
+}

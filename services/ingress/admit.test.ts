@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
 import { admit } from './admit.ts';
+import { envelopeOf } from './core/asking.ts';
 
 const parse = (fields: string): ReturnType<typeof parseOpenAiRequest> =>
   parseOpenAiRequest('chat', Buffer.from(`{"model":"m","messages":[{"role":"user"}]${fields}}`));
@@ -52,7 +53,7 @@ describe('an admitted request', () => {
 
   test('knows who it belongs with, by a hash that does not tell who that is', () => {
     const affinity = (fields: string, session?: string): string | undefined =>
-      admitted(session === undefined ? {} : { session }, fields).affinity;
+      envelopeOf(admitted(session === undefined ? {} : { session }, fields), [], 0).affinity;
     const ann = affinity(',"user":"ann@example.com"');
     expect(ann).toMatch(/^[\w-]{22}$/);
     expect(affinity(',"user":"bob","safety_identifier":"ann@example.com"')).toBe(ann);

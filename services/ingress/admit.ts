@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import type { Clock } from '../../shared/clock.ts';
 import { parseDuration } from '../../shared/config/duration.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
@@ -7,8 +6,6 @@ import { makeRequestId } from '../../shared/ids.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
 import type { AdmittedRequest } from './request.ts';
 
-/** 132 bits: no two meet by chance. */
-const AFFINITY_CHARACTERS = 22;
 const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 
 /** What a request says of itself besides its body. */
@@ -38,13 +35,9 @@ export function admit(
     principal: context.principal,
     receivedAt: clock.now(),
     deadlineEpochMs: clock.epochMs() + timeoutMs,
-    affinity: affinityOf(context.session === '' ? parsed.kin : (context.session ?? parsed.kin)),
+    kin: context.session === undefined || context.session === '' ? parsed.kin : context.session,
     traceparent: isTrace(context.traceparent) ? context.traceparent : undefined,
   };
-}
-
-function affinityOf(kin: string | undefined): string | undefined {
-  return kin === undefined ? undefined : hash('sha256', kin, 'base64url').slice(0, AFFINITY_CHARACTERS);
 }
 
 /** W3C Trace Context, 3.2: what does not parse is ignored, and not passed on. */

@@ -80,8 +80,13 @@ export class Exchange implements StreamOwner {
     response.on('close', () => this.#onClientGone());
   }
 
+  /** Takes a place that was promised ahead, else asks a router for one. */
   start(): void {
-    this.#place();
+    const { ahead, clock, inbox, outgoing, metrics } = this.#deps;
+    const placed = outgoing.isConnected ? ahead.take(this.#request.model, clock.now()) : undefined;
+    if (placed === undefined) return this.#ask();
+    metrics.placedAhead.inc();
+    this.#submit(inbox.open(this), placed);
   }
 
   /** A frame for the stream of this exchange. @throws PoisonedMessage */
@@ -165,19 +170,6 @@ export class Exchange implements StreamOwner {
     }
     if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs)
       this.#relay.keepAlive({ ...STREAM_HEADERS, ...progressHeaders(this.#progress()) });
-  }
-
-  /** A place for the request: one that was promised ahead, else a router's answer. */
-  #place(): void {
-    const { ahead, clock, inbox, outgoing, metrics } = this.#deps;
-    if (outgoing.isConnected && this.#tried.length === 0) {
-      const placed = ahead.take(this.#request.model, clock.now());
-      if (placed !== undefined) {
-        metrics.placedAhead.inc();
-        return this.#submit(inbox.open(this), placed);
-      }
-    }
-    this.#ask();
   }
 
   #ask(): void {

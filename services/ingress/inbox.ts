@@ -33,13 +33,11 @@ export interface InboxDeps {
  */
 export class Inbox {
   readonly #deps: InboxDeps;
-  readonly #outgoing: Outgoing;
   readonly #streams = new Map<number, StreamOwner>();
   #last = 0;
 
   constructor(deps: InboxDeps) {
     this.#deps = deps;
-    this.#outgoing = deps.outgoing;
   }
 
   listen(): Subscription {
@@ -75,14 +73,15 @@ export class Inbox {
 
   /** A frame for a request that is over. What it offers is given back, what it brings is stopped. */
   #onOrphan(type: number, stream: number, payload: Buffer, subject: string): void {
+    const { outgoing } = this.#deps;
     if (type === FrameType.placed) {
       const placed = decode(Placed, payload);
       const { worker, pool, router, slot } = placed;
-      this.#outgoing.giveBack([{ worker, pool, router, from: slot, to: slot }, ...aheadOf(placed)]);
+      outgoing.giveBack([{ worker, pool, router, from: slot, to: slot }, ...aheadOf(placed)]);
     } else if (type === FrameType.waiting) {
-      this.#outgoing.abandon(decode(Waiting, payload).router, stream);
+      outgoing.abandon(decode(Waiting, payload).router, stream);
     } else if (type === FrameType.head || type === FrameType.data) {
-      this.#outgoing.cancel(peerOfInbox(subject), stream, 'client_closed_request');
+      outgoing.cancel(peerOfInbox(subject), stream, 'client_closed_request');
     }
   }
 }

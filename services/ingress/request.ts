@@ -9,6 +9,4 @@ export interface AdmittedRequest extends ParsedRequest {
   readonly receivedAt: Millis;
   readonly deadlineEpochMs: number;
   readonly traceparent: string | undefined;
-  /** A hash: the router needs to know who belongs together, not who they are. */
-  readonly affinity: string | undefined;
 }

@@ -31,6 +31,7 @@ export class AheadGrants {
 
   /** Promises up to `count` slots of the pool to who listens at `inbox`; fewer or none when few are free. */
   grant(pool: string, inbox: string, count: number): SlotRange[] {
+    if (count <= 0) return [];
     const ranges = this.#slots.takeAhead(pool, count);
     if (ranges.length === 0) return ranges;
     let holders = this.#holders.get(pool);

@@ -79,7 +79,7 @@ export class Decider {
       const slot = deployment === undefined ? undefined : slots.take(pool, waiter.avoid);
       if (deployment === undefined || slot === undefined) return;
       lines.remove(waiter.key);
-      this.#place(waiter, deployment, slot, []);
+      this.#place(waiter, deployment, slot);
     }
     // Until they know, workers would keep what is free for us, while others may wait for it.
     if (hadLine) this.want(pool);
@@ -152,8 +152,8 @@ export class Decider {
       if (slot === undefined) continue;
       // What is right for want of better, or after a failure, is not so for the requests to come.
       const isLasting = deployment === candidates[0] && envelope.tried.length === 0 && isSettledChoice(resolution);
-      const wanted = isLasting ? (envelope.slotsAhead ?? 0) : 0;
-      return this.#place(waiter, deployment, slot, wanted > 0 ? ahead.grant(deployment.pool, reply, wanted) : []);
+      const granted = isLasting ? ahead.grant(deployment.pool, reply, envelope.slotsAhead ?? 0) : [];
+      return this.#place(waiter, deployment, slot, granted);
     }
     this.#stand(waiter);
   }
@@ -180,7 +180,7 @@ export class Decider {
     }
   }
 
-  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: Slot, ahead: SlotRange[]): void {
+  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: Slot, ahead: SlotRange[] = []): void {
     const { clock, id, metrics } = this.#deps;
     const placed: Placed = {
       v: 1,

@@ -92,7 +92,7 @@ export class Intake {
     for (const { key, head } of this.#assembly.dropSilent(now, PART_SILENT_MS)) {
       this.#deps.pools.get(head.pool)?.release();
       const { inbox, stream } = ofPartKey(key);
-      new FrameSender(this.#deps.bus, inbox, stream, 0).failed(partsLost());
+      this.#decline(inbox, stream, partsLost());
     }
   }
 
@@ -119,10 +119,7 @@ export class Intake {
     const { task, body } = this.#readTask(ingress, stream, payload);
     const pool = this.#deps.pools.get(task.pool);
     if (this.#isClosed || pool === undefined || !pool.take(task.router, task.slot)) {
-      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(
-        new GatewayError('worker_busy', 'The worker has no free slot.'),
-      );
-      return;
+      return this.#decline(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker has no free slot.'));
     }
     if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
     this.#assembly.begin(partKey(ingress, stream), task, body, this.#deps.clock.now());
@@ -135,11 +132,14 @@ export class Intake {
       const { head, body } = splitHead(payload);
       return { task: decode(TaskHead, head), body };
     } catch (cause) {
-      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(
-        new GatewayError('worker_busy', 'The worker cannot read the task.'),
-      );
+      this.#decline(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker cannot read the task.'));
       throw cause;
     }
+  }
+
+  /** Says that no attempt was begun. */
+  #decline(inbox: string, stream: number, why: GatewayError): void {
+    new FrameSender(this.#deps.bus, inbox, stream, 0).failed(why);
   }
 
   #onChunk(ingress: Ingress, stream: number, sequence: number, part: Buffer): void {
@@ -148,8 +148,7 @@ export class Intake {
       return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
     if (assembled.kind === 'broken') {
       if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
-      new FrameSender(this.#deps.bus, ingress.inbox, stream, 0).failed(partsLost());
-      return;
+      return this.#decline(ingress.inbox, stream, partsLost());
     }
     const pool = this.#deps.pools.get(assembled.task.head.pool);
     if (pool !== undefined) this.#start(pool, ingress, stream, assembled.task.head, assembled.task.parts);

@@ -34,9 +34,10 @@ function orderTargets(
     case 'ordered':
       return targets;
     case 'weighted':
-      return shuffleByWeight(targets, random);
+      return orderByWeight(targets, () => random() || Number.MIN_VALUE);
     case 'sticky':
-      return orderByAffinity(targets, affinity);
+      // The same numbers for the same affinity, so that a conversation finds the provider that has its beginning cached.
+      return orderByWeight(targets, ({ deployment }) => uniform(`${deployment.id} ${affinity}`));
   }
 }
 
@@ -46,26 +47,18 @@ export function isSettledChoice({ strategy, targets }: Resolution): boolean {
 }
 
 /**
- * A random order in which each place is won with a probability in proportion to the weights of those left
- * (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006: sort by u^(1/w)).
+ * An order in which each place is won with a probability in proportion to the weights of those left: sorted by u^(1/w)
+ * (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006). With numbers that are hashes it is weighted
+ * rendezvous hashing, and a target that comes or goes moves only its own share (Thaler and Ravishankar 1998;
+ * Schindelhauer and Schomaker 2005, the logarithmic method).
+ * @param draw a number in (0, 1) for each target
  */
-function shuffleByWeight(targets: readonly WeightedDeployment[], random: () => number): WeightedDeployment[] {
-  if (targets.length < 2) return [...targets];
-  const keyed = targets.map((target) => ({ target, key: Math.log(random() || Number.MIN_VALUE) / target.weight }));
-  return keyed.sort((a, b) => b.key - a.key).map(({ target }) => target);
-}
-
-/**
- * The same order for the same affinity, so that a conversation finds the provider that has its beginning cached; over many
- * of them each target is first in proportion to its weight, and one that comes or goes moves only its own share
- * (weighted rendezvous hashing: Thaler and Ravishankar 1998; Schindelhauer and Schomaker 2005, the logarithmic method).
- */
-function orderByAffinity(targets: readonly WeightedDeployment[], affinity: string): readonly WeightedDeployment[] {
+function orderByWeight(
+  targets: readonly WeightedDeployment[],
+  draw: (target: WeightedDeployment) => number,
+): readonly WeightedDeployment[] {
   if (targets.length < 2) return targets;
-  const keyed = targets.map((target) => ({
-    target,
-    key: Math.log(uniform(`${target.deployment.id} ${affinity}`)) / target.weight,
-  }));
+  const keyed = targets.map((target) => ({ target, key: Math.log(draw(target)) / target.weight }));
   return keyed.sort((a, b) => b.key - a.key).map(({ target }) => target);
 }
 

@@ -46,7 +46,7 @@ export class SlotTable {
     holding.issued = Math.max(holding.issued, issued);
     holding.spent = Math.max(holding.spent, issued - outstanding);
     holding.capacity = capacity;
-    return holding.issued > holding.spent;
+    return leftOf(holding) > 0;
   }
 
   /** The worker is gone or drains: nothing of it is promised any more. */
@@ -81,7 +81,7 @@ export class SlotTable {
     let best: Holding | undefined;
     let bestScore = 0;
     for (const holding of holdings.values()) {
-      const left = holding.issued - holding.spent;
+      const left = leftOf(holding);
       if (left <= 0 || this.#suspects.has(holding.worker)) continue;
       const score = avoid.has(holding.worker) ? 0.5 / holding.capacity : left;
       if (score > bestScore) {
@@ -100,12 +100,12 @@ export class SlotTable {
    */
   takeAhead(pool: string, count: number): SlotRange[] {
     const able = [...(this.#pools.get(pool)?.values() ?? [])].filter(({ worker }) => !this.#suspects.has(worker));
-    const left = able.reduce((sum, { issued, spent }) => sum + issued - spent, 0);
+    const total = able.reduce((sum, holding) => sum + leftOf(holding), 0);
     const ranges: SlotRange[] = [];
     for (const holding of able) {
-      const share = (holding.issued - holding.spent) / left;
-      const taken = Math.floor(Math.min(count * share, (holding.issued - holding.spent) / 4));
-      if (!(taken >= 1)) continue;
+      const left = leftOf(holding);
+      const taken = Math.floor(Math.min((count * left) / Math.max(1, total), left / 4));
+      if (taken < 1) continue;
       ranges.push({ worker: holding.worker, from: holding.spent + 1, to: holding.spent + taken });
       holding.spent += taken;
     }
@@ -139,4 +139,9 @@ export class SlotTable {
     }
     return holdings;
   }
+}
+
+/** Slots that may be promised. */
+function leftOf({ issued, spent }: Holding): number {
+  return issued - spent;
 }
