@@ -5,15 +5,12 @@ import type { RunningIngress } from '../../infra/services.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { createLog } from '../../shared/log.ts';
 import { TEST_KEY, untilReady } from '../support/gateway.ts';
-import { startHandmadeProvider } from '../support/handmade-provider.ts';
+import { PLAIN_ANSWER, startHandmadeProvider } from '../support/handmade-provider.ts';
 import type { HandmadeProvider } from '../support/handmade-provider.ts';
 import { requestIdOf, startJourney } from '../support/journey.ts';
 import type { Journey } from '../support/journey.ts';
 
 const ROOM = 16;
-const ANSWER =
-  '{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}';
-
 let handmade: HandmadeProvider;
 let journey: Journey;
 let second: RunningIngress;
@@ -23,7 +20,7 @@ let isHolding = false;
 beforeAll(async () => {
   handmade = await startHandmadeProvider();
   handmade.answer = (_request, response) => {
-    const answer = (): void => void response.writeHead(200, { 'content-type': 'application/json' }).end(ANSWER);
+    const answer = (): void => void response.writeHead(200, { 'content-type': 'application/json' }).end(PLAIN_ANSWER);
     if (isHolding) held.push(answer);
     else answer();
   };

@@ -1,11 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorOf, requestIdOf, startJourney } from '../support/journey.ts';
 import type { Journey } from '../support/journey.ts';
-import { startHandmadeProvider } from '../support/handmade-provider.ts';
+import { PLAIN_ANSWER, startHandmadeProvider } from '../support/handmade-provider.ts';
 import type { HandmadeProvider } from '../support/handmade-provider.ts';
-
-const ANSWER =
-  '{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}';
 
 let journey: Journey;
 let handmade: HandmadeProvider;
@@ -15,7 +12,7 @@ let held: (() => void)[] = [];
 beforeAll(async () => {
   handmade = await startHandmadeProvider();
   handmade.answer = (_request, response) => {
-    held.push(() => response.writeHead(200, { 'content-type': 'application/json' }).end(ANSWER));
+    held.push(() => response.writeHead(200, { 'content-type': 'application/json' }).end(PLAIN_ANSWER));
   };
   journey = await startJourney({
     providers: {

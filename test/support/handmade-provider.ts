@@ -2,6 +2,10 @@ import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
+/** The least that is a whole plain answer. */
+export const PLAIN_ANSWER =
+  '{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}';
+
 export interface HandmadeRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
