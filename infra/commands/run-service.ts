@@ -36,7 +36,7 @@ export async function runService(
   const config = await loadCommandConfig(flags);
   const natsUrl = neededUrl(config, role, 'nats');
   const { collectDefaultMetrics, Registry } = await import('prom-client');
-  const { createLog } = await import('../../shared/log.ts');
+  const { createLog, endLog } = await import('../../shared/log.ts');
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const log = createLog(config.logging.level, role);
@@ -54,6 +54,7 @@ export async function runService(
       log.info({ id, signal }, 'stopping');
       await service?.stop();
       log.info({ id }, 'stopped');
+      await endLog(log);
     });
   } finally {
     await metrics?.stop();

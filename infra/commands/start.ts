@@ -17,7 +17,7 @@ Examples:
     )
     .action(async (flags: ConfigFlags) => {
       const config = await loadCommandConfig(flags);
-      const { createLog } = await import('../../shared/log.ts');
+      const { createLog, endLog } = await import('../../shared/log.ts');
       const { startGateway } = await import('../start.ts');
       const log = createLog(config.logging.level, 'sluice');
       // performance.now() counts from the start of the process.
@@ -27,6 +27,7 @@ Examples:
         log.info({ signal }, 'stopping');
         await gateway.stop();
         log.info('stopped');
+        await endLog(log);
       });
     });
 }
