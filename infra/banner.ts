@@ -1,5 +1,5 @@
 import type { ListedModel } from '../shared/catalog.ts';
-import type { Config, ProviderConfig, RouteConfig } from '../shared/config.ts';
+import type { Config, ProviderConfig, RouteConfig, TargetConfig } from '../shared/config.ts';
 import { SIMULATED } from '../shared/providers.ts';
 
 /** What a newcomer needs to see once the gateway is ready. */
@@ -33,6 +33,10 @@ export function banner(facts: BannerFacts): string {
       'Routes',
       config.routes.length === 0 ? 'none; name a model as provider/model' : config.routes.map(describeRoute).join('\n'),
     ],
+    ...config.routers.map(({ name }): [string, string] => [
+      'Router',
+      `${name}   (OpenAI base URL: ${url}/router/${name}/v1)`,
+    ]),
     ['NATS', facts.nats],
     ['Ledger', facts.ledger],
     ['Redis', config.redis.url === undefined ? 'none (single ingress)' : 'configured'],
@@ -65,13 +69,17 @@ function describeProvider({ name, baseUrl }: ProviderConfig, models: readonly Li
   return `${name} (${count === 0 ? (baseUrl ?? 'any model') : `${count} ${count === 1 ? 'model' : 'models'}`})`;
 }
 
-function describeRoute({ name, strategy, targets, fallbacks }: RouteConfig): string {
-  const list = targets
-    .map(({ provider, model, weight }) => `${provider}/${model}${strategy === 'weighted' ? ` × ${weight}` : ''}`)
+function describeRoute({ name, policy: { strategy }, targets, variants, fallbacks }: RouteConfig): string {
+  const list = describeTargets(targets);
+  const split = variants.map((variant) => `${variant.name} × ${variant.weight}: ${describeTargets(variant.targets)}`);
+  const then = fallbacks.length === 0 ? '' : `, else ${describeTargets(fallbacks)}`;
+  return `${name} → ${variants.length === 0 ? list : split.join('; ')}${then}  (${strategy})`;
+}
+
+function describeTargets(targets: readonly TargetConfig[]): string {
+  return targets
+    .map(({ provider, model, weight }) => `${provider}/${model}${weight === 1 ? '' : ` × ${weight}`}`)
     .join(', ');
-  const then =
-    fallbacks.length === 0 ? '' : `, else ${fallbacks.map(({ provider, model }) => `${provider}/${model}`).join(', ')}`;
-  return `${name} → ${list}${then}  (${strategy})`;
 }
 
 function exampleModel({ routes, providers }: Config, models: readonly ListedModel[]): string {

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { addConfigCommands } from './commands/config.ts';
+import { addDeploymentsCommands } from './commands/deployments.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { describeFailure } from './commands/failure.ts';
+import { addHealthCommand } from './commands/health.ts';
 import { addIngressCommand } from './commands/ingress.ts';
 import { addKeysCommands } from './commands/keys.ts';
 import { addLedgerCommand } from './commands/ledger.ts';
@@ -50,6 +52,7 @@ Examples:
   $ sluice start                                the whole gateway in one process, with embedded servers
   $ sluice keys create --name alice --team web  a key for a client
   $ sluice usage --since 7d --by team,model     what was used, and what it cost
+  $ sluice health --watch                       how every deployment does, now
   $ sluice doctor                               is everything there, and what to do if not
 
 The configuration is sluice.yaml in this folder, or --config <file>, or SLUICE_CONFIG; without one, defaults do.
@@ -63,8 +66,10 @@ DEBUG=sluice or --verbose prints the stack of an error. NO_COLOR=1 turns colours
   addLedgerCommand(program);
   program.commandsGroup('Manage:');
   addKeysCommands(program);
+  addDeploymentsCommands(program);
   addUsageCommand(program);
   program.commandsGroup('Look:');
+  addHealthCommand(program);
   addConfigCommands(program);
   addDoctorCommand(program);
   addVersionCommand(program);

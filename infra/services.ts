@@ -5,9 +5,11 @@ import { Bus } from '../shared/bus.ts';
 import { Catalog } from '../shared/catalog.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Config, ProviderConfig } from '../shared/config.ts';
+import { ForcedStates } from '../shared/forced-states.ts';
 import type { Log } from '../shared/log.ts';
 import { loadPriceTable } from '../shared/pricing.ts';
 import { SIMULATED } from '../shared/providers.ts';
+import type { RedisConnection } from '../shared/redis.ts';
 import type { Role } from '../shared/subjects.ts';
 import { natsUnreachable } from './unreachable.ts';
 
@@ -54,29 +56,43 @@ export type RunningLedger = RunningService & Pick<Ledger, 'db'>;
 export async function runRouter(options: RunOptions): Promise<RunningService> {
   const { config, clock, registry } = options;
   const { startRouter } = await import('../services/router/main.ts');
-  return withBuses('router', options, ['sluice-router'], ([bus]) => {
-    const router = startRouter({ bus, clock, catalog: catalogOf(config), registry });
-    return Promise.resolve({ id: router.id, stop: () => router.stop() });
-  });
+  return withBuses('router', options, ['sluice-router'], ([bus]) =>
+    withForced(bus, (forced) => {
+      const router = startRouter({
+        bus,
+        clock,
+        catalog: catalogOf(config),
+        registry,
+        forced,
+        queueWeights: config.queueWeights,
+      });
+      return Promise.resolve({ id: router.id, stop: () => router.stop() });
+    }),
+  );
 }
 
 export async function runWorker(options: RunOptions): Promise<RunningService> {
   const { config, clock, log, registry } = options;
   const { startWorkers } = await import('../services/workers/main.ts');
-  return withBuses('worker', options, ['sluice-worker', 'sluice-worker-journal'], async ([bus, journalBus]) => {
-    const { providers, stopProviders } = await withSimulated(config.providers, { clock, log });
-    try {
-      const workers = startWorkers({ bus, journalBus, clock, log, catalog: catalogOf(config), registry, providers });
-      const stop = async (drainLimitMs?: number): Promise<void> => {
-        await workers.stop(drainLimitMs);
+  return withBuses('worker', options, ['sluice-worker', 'sluice-worker-journal'], ([bus, journalBus]) =>
+    withForced(bus, async (forced) => {
+      const { providers, stopProviders } = await withSimulated(config.providers, { clock, log });
+      const redis = await sharedLimitsAt(config.redis.url);
+      try {
+        const catalog = catalogOf(config);
+        const workers = startWorkers({ bus, journalBus, clock, log, catalog, registry, providers, forced, redis });
+        const stop = async (drainLimitMs?: number): Promise<void> => {
+          await workers.stop(drainLimitMs);
+          await stopProviders();
+        };
+        return { id: workers.id, notReady: () => Promise.resolve(workers.notReady()), stop };
+      } catch (cause) {
+        redis?.close();
         await stopProviders();
-      };
-      return { id: workers.id, notReady: () => Promise.resolve(workers.notReady()), stop };
-    } catch (cause) {
-      await stopProviders();
-      throw cause;
-    }
-  });
+        throw cause;
+      }
+    }),
+  );
 }
 
 /** Brings the database's tables up to date first. */
@@ -102,9 +118,11 @@ export async function runIngress(options: RunOptions): Promise<RunningIngress> {
   return withBuses('ingress', options, ['sluice-ingress', 'sluice-ingress-journal'], async ([bus, journalBus]) => {
     const catalog = catalogOf(config);
     const redis = await redisCheck(config.redis.url);
-    const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog, registry, ...redis });
-    const { id, host, port, url } = ingress;
-    return { id, host, port, url, stop: (drainLimitMs?: number) => ingress.stop(drainLimitMs) };
+    return withForced(bus, async (forced) => {
+      const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog, registry, forced, ...redis });
+      const { id, host, port, url } = ingress;
+      return { id, host, port, url, stop: (drainLimitMs?: number) => ingress.stop(drainLimitMs) };
+    });
   });
 }
 
@@ -159,6 +177,28 @@ async function withBuses<Names extends readonly string[], S extends Started>(
   }
 }
 
+/** What operators forced on deployments is known before the service starts, where it can be. */
+async function withForced<S extends Started>(bus: Bus, start: (forced: ForcedStates) => Promise<S>): Promise<S> {
+  const forced = new ForcedStates();
+  try {
+    await forced.start(bus);
+    const service = await start(forced);
+    return {
+      ...service,
+      stop: async (drainLimitMs) => {
+        try {
+          await service.stop(drainLimitMs);
+        } finally {
+          forced.stop();
+        }
+      },
+    };
+  } catch (cause) {
+    forced.stop();
+    throw cause;
+  }
+}
+
 async function connect(options: Parameters<typeof Bus.connect>[0]): Promise<Bus> {
   try {
     return await Bus.connect(options);
@@ -181,6 +221,16 @@ async function redisCheck(url: string | undefined): Promise<{ pingRedis?: () => 
   if (url === undefined) return {};
   const { pingRedis } = await import('../shared/redis.ts');
   return { pingRedis: async () => void (await pingRedis(url, REDIS_TIMEOUT_MS)) };
+}
+
+/** Where workers share their limits; undefined where no Redis is configured. */
+async function sharedLimitsAt(url: string | undefined): Promise<RedisConnection | undefined> {
+  if (url === undefined) return undefined;
+  const [{ connectRedis }, { REDIS_DEADLINE_MS }] = await Promise.all([
+    import('../shared/redis.ts'),
+    import('../services/workers/shared-limits.ts'),
+  ]);
+  return connectRedis(url, { name: 'sluice-worker', timeoutMs: REDIS_DEADLINE_MS });
 }
 
 function catalogOf(config: Config): Catalog {

@@ -4,6 +4,8 @@ import type { z } from 'zod';
 import { readJson } from './check.ts';
 import { systemClock } from './clock.ts';
 import { GatewayError } from './errors.ts';
+import type { Change } from './key-value.ts';
+import { KeyValueBucket } from './key-value.ts';
 import type { Log } from './log.ts';
 import type { FrameHandler } from './messages/frame.ts';
 import { PoisonedMessage, readParcel } from './messages/frame.ts';
@@ -120,9 +122,15 @@ export class Bus {
     return this.#connection.info?.version ?? 'unknown';
   }
 
+  /** Whether the server is one of a cluster. */
+  get isClustered(): boolean {
+    return this.#connection.info?.cluster !== undefined;
+  }
+
   /** Called with false when the connection is lost and with true when it is back. */
-  onConnection(listener: (isConnected: boolean) => void): void {
+  onConnection(listener: (isConnected: boolean) => void): Subscription {
     this.#connectionListeners.add(listener);
+    return { unsubscribe: () => void this.#connectionListeners.delete(listener) };
   }
 
   /** Sends a frame with this turn's parcel to `subject`. See `Outbox.post`. */
@@ -245,6 +253,18 @@ export class Bus {
 
   jetStreamManager(): Promise<JetStreamManager> {
     return this.#connection.jetstreamManager();
+  }
+
+  /** A mirror of a key-value bucket, whose values keep one schema; it watches from its `start` on. */
+  keyValue<S extends z.ZodType>(
+    bucket: string,
+    schema: S,
+    onChange: (change: Change<z.infer<S>>) => void,
+    { compareEveryMs }: { readonly compareEveryMs?: number | undefined } = {},
+  ): KeyValueBucket<z.infer<S>> {
+    const read = (bytes: Uint8Array): z.infer<S> => decode(schema, bytes);
+    const deps = { connection: this, bucket, log: this.#log, read, onPoisoned: this.#onPoisoned, compareEveryMs };
+    return new KeyValueBucket<z.infer<S>>(deps, onChange);
   }
 
   /** A round trip to the server: everything published before has reached it. */

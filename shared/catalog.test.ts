@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { testConfig } from '../test/support/gateway.ts';
 import { Catalog } from './catalog.ts';
+import { DEFAULT_POLICY, NO_HEDGE, parseOverrides } from './config.ts';
+import { GatewayError } from './errors.ts';
 import { loadPriceTable } from './pricing.ts';
 
 const catalog = new Catalog(
@@ -62,10 +64,10 @@ describe('a name stands for', () => {
 
   test('a route has its strategy, weights, fallbacks and deadline', () => {
     const route = catalog.resolve('cheap');
-    expect(route).toMatchObject({ route: 'cheap', strategy: 'weighted', timeoutMs: 5_000 });
+    expect(route).toMatchObject({ route: 'cheap', policy: { strategy: 'weighted', timeoutMs: 5_000 } });
     expect(route?.targets.map(({ weight }) => weight)).toEqual([3, 1]);
     expect(route?.fallbacks.map(({ id }) => id)).toEqual(['open/anything']);
-    expect(catalog.resolve('one/m')).toMatchObject({ route: null, strategy: 'ordered', fallbacks: [] });
+    expect(catalog.resolve('one/m')).toMatchObject({ route: null, policy: DEFAULT_POLICY, fallbacks: [] });
   });
 });
 
@@ -94,4 +96,76 @@ test('clients may make up names without end: what is remembered of them is bound
   for (let i = 0; i < 50_000; i++) catalog.resolve(`open/${i}-${'x'.repeat(400)}`);
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(200 * 1024 * 1024);
   expect(targets('cheap')).toHaveLength(2);
+});
+
+describe('a named router, and what a request says', () => {
+  const routed = new Catalog(
+    testConfig(`
+providers:
+  one:
+    base_url: "http://127.0.0.1:1/v1"
+    region: eu
+    limits: { requests_per_minute: 100, tokens_per_minute: 5000 }
+    models: { m: { limits: { requests_per_minute: 7 }, concurrency: 2, capabilities: [tools], context: 9000 }, n: {} }
+  two: { base_url: "http://127.0.0.1:2/v1", models: { m: {} } }
+routes:
+  r:
+    targets: [one/m, two/m]
+    fallbacks: [one/n]
+    regions: [eu]
+    timeout: 5s
+    hedge: { after: 1s }
+  split: { variants: { a: { weight: 9, targets: [one/m] }, b: { targets: [two/m] } } }
+routers:
+  strict: { strategy: ordered, timeout: 10s, hedge: off, fallbacks: [two/m], routes: { own: { targets: [two/m] } } }
+`),
+    loadPriceTable(),
+  );
+
+  test('its own routes go before the others, and its rules before theirs', () => {
+    expect(routed.hasRouter('strict')).toBe(true);
+    expect(routed.hasRouter('r')).toBe(false);
+    expect(routed.resolve('own')).toBeUndefined();
+    expect(routed.resolve('own', { router: 'strict' })?.policy.strategy).toBe('ordered');
+    const resolved = routed.resolve('r', { router: 'strict' });
+    expect(resolved?.policy).toEqual({ ...DEFAULT_POLICY, strategy: 'ordered', regions: ['eu'], timeoutMs: 5_000 });
+    expect(resolved?.fallbacks.map(({ id }) => id)).toEqual(['two/m']);
+  });
+
+  test('a request goes before both, but a region that was ruled out stays so', () => {
+    const { overrides } = parseOverrides({ strategy: 'cheapest', regions: 'eu,us', max_attempts: 2, fallbacks: [] });
+    const resolved = routed.resolve('r', { router: 'strict', overrides });
+    expect(resolved?.policy).toMatchObject({ strategy: 'cheapest', regions: ['eu'], maxAttempts: 2 });
+    expect(resolved?.fallbacks).toEqual([]);
+    expect(routed.resolve('r', { overrides: { regions: ['us'] } })?.policy.regions).toEqual([]);
+    expect(routed.resolve('r')?.policy.hedge).toEqual({ afterMs: 1_000, share: 0.05 });
+    expect(routed.resolve('r', { overrides: { hedge: NO_HEDGE } })?.policy.hedge).toBeUndefined();
+  });
+
+  test('a fallback that nobody has is the request’s mistake', () => {
+    expect(() => routed.resolve('r', { overrides: { fallbacks: ['nobody/m'] } })).toThrow(GatewayError);
+  });
+
+  test('a route that is split has its variants in place of targets', () => {
+    const split = routed.resolve('split');
+    expect(split?.targets).toEqual([]);
+    expect(
+      split?.variants.map(({ name, weight, targets: own }) => [name, weight, own.map(({ deployment: { id } }) => id)]),
+    ).toEqual([
+      ['a', 9, ['one/m']],
+      ['b', 1, ['two/m']],
+    ]);
+  });
+
+  test('a deployment has what its model says, else what its provider says', () => {
+    expect(routed.deployment('one/m')).toMatchObject({
+      region: 'eu',
+      pool: 'one~m',
+      capabilities: new Set(['tools']),
+      contextTokens: 9_000,
+      limits: { requestsPerMinute: 7, tokensPerMinute: 5_000 },
+    });
+    expect(routed.deployment('one/n')).toMatchObject({ pool: 'one', limits: { requestsPerMinute: 100 } });
+    expect(routed.deployment('two/m')?.capabilities).toBeUndefined();
+  });
 });

@@ -17,13 +17,21 @@ const asked = { id: 'r', principal, model: 'm', endpoint: 'chat', stream: false,
 const error = { code: 'c', message: 'm', param: 'p', upstream: { status: 429, type: 't' } };
 
 const MESSAGES: ReadonlyArray<readonly [name: string, schema: z.ZodType, sample: object]> = [
-  ['Envelope', Envelope, { v: 1, ...asked, tried: [{ deployment: 'd', worker: 'w', code: 'c' }], slotsAhead: 3 }],
+  [
+    'Envelope',
+    Envelope,
+    {
+      ...{ v: 1, ...asked, tried: [{ deployment: 'd', worker: 'w', code: 'c' }], slotsAhead: 3, inputTokens: 5 },
+      ...{ maxOutputTokens: 6, needs: ['tools'], lane: 'batch', via: 'x', overrides: { onLimit: { kind: 'reject' } } },
+      sketch: { lastUser: 'u', systemChars: 0, totalChars: 1, turns: 1, tools: 0, wantsSchema: false },
+    },
+  ],
   [
     'Placed',
     Placed,
     {
       ...{ v: 1, deployment: 'd', pool: 'p', worker: 'w', router: 'r', slot: 1, route: null, queueMs: 0 },
-      ...{ timeoutMs: 5, ahead: [{ worker: 'w', from: 2, to: 9 }] },
+      ...{ reason: 'ordered', variant: 'a', hedgeAfterMs: 9, timeoutMs: 5, ahead: [{ worker: 'w', from: 2, to: 9 }] },
     },
   ],
   ['Waiting', Waiting, { v: 1, router: 'r', position: 0 }],
@@ -34,6 +42,7 @@ const MESSAGES: ReadonlyArray<readonly [name: string, schema: z.ZodType, sample:
     {
       ...{ v: 1, ...asked, attempt: 1, deployment: 'd', pool: 'p', router: 'r', slot: 1, route: 'x' },
       ...{ includeUsage: true, modelAt: [9, 12], streamOptionsAt: null, queueMs: 0, creditBytes: 1 },
+      ...{ reason: 'peak_ewma', tokensEstimate: 7 },
     },
   ],
   [
@@ -52,6 +61,9 @@ const MESSAGES: ReadonlyArray<readonly [name: string, schema: z.ZodType, sample:
     {
       ...{ v: 1, worker: 'w', isDraining: false, connection: 1 },
       pools: [{ pool: 'p', capacity: 1, inFlight: 0 }],
+      deployments: [
+        { deployment: 'd', inFlight: 1, breaker: 'open', probeInMs: 5, requests: { room: 1, perMinute: 60 } },
+      ],
     },
   ],
   [

@@ -5,19 +5,8 @@
 export { loadConfig } from './config/load.ts';
 export type { LoadConfigOptions } from './config/load.ts';
 export { redactConfig } from './config/redact.ts';
+export { parseOverrides } from './config/overrides.ts';
+export type { RequestOverrides } from './config/overrides.ts';
 export { ConfigError, formatProblem } from './config/errors.ts';
 export type { ConfigProblem } from './config/errors.ts';
-export type {
-  AuthConfig,
-  Config,
-  DialectName,
-  KeyConfig,
-  ModelConfig,
-  ModelListing,
-  ProviderConfig,
-  RouteConfig,
-  RouteStrategy,
-  ServerConfig,
-  TargetConfig,
-  TimeoutsConfig,
-} from './config/schema.ts';
+export * from './config/types.ts';

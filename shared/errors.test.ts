@@ -6,6 +6,9 @@ import { ERRORS, GatewayError, isErrorCode } from './errors.ts';
 
 const codes = Object.keys(ERRORS) as ErrorCode[];
 
+/** Names in the page that are no codes of ours: of settings, and of the providers’ errors. */
+const OTHERS = ['x_should_retry', 'on_content_filter', 'content_filter', 'content_policy_violation'];
+
 describe('docs/errors.md', () => {
   const text = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8');
   const rows = [...text.matchAll(/^\| `(\w+)` +\| (\d+) +\| `(\w+)` +\| (\w+) +\| (.*\S) +\|$/gm)];
@@ -24,7 +27,7 @@ describe('docs/errors.md', () => {
 
   test('names no code that does not exist', () => {
     const named = [...text.matchAll(/`([a-z]+_[a-z_]+)`/g)].map(([, name = '']) => name);
-    const others = new Set(['x_should_retry', ...Object.values(ERRORS).map(({ type }) => type)]);
+    const others = new Set([...OTHERS, ...Object.values(ERRORS).map(({ type }) => type)]);
     expect(named.filter((name) => !isErrorCode(name) && !others.has(name))).toEqual([]);
   });
 });
@@ -35,14 +38,23 @@ describe('a failure in OpenAI’s words', () => {
     const answer = toOpenAiError(new GatewayError(code, 'what happened'));
     expect(answer.status).toBe(status);
     expect(JSON.parse(answer.body)).toEqual({ error: { message: 'what happened', type, param: null, code } });
-    expect(answer.headers).toEqual({ 'x-should-retry': retry === 'never' ? 'false' : 'true' });
+    // A request that is too long for one deployment goes elsewhere; when it is told, it is too long for all.
+    const isFinal = retry === 'never' || code === 'context_length_exceeded';
+    expect(answer.headers).toEqual({ 'x-should-retry': isFinal ? 'false' : 'true' });
   });
 
   test('the provider’s verdict on the request, or on its rate, is passed on; on anything else it is not', () => {
     const upstream = { status: 422, code: 'too_long', type: 'their_type' };
+    const passed = new Set([
+      'upstream_rejected',
+      'upstream_quota_exhausted',
+      'upstream_throttled',
+      'context_length_exceeded',
+      'content_filtered',
+    ]);
     for (const code of codes) {
       const { status, body } = toOpenAiError(new GatewayError(code, 'no', { upstream }));
-      const isPassed = code === 'upstream_rejected' || code === 'upstream_throttled';
+      const isPassed = passed.has(code);
       expect(status).toBe(isPassed ? 422 : ERRORS[code].status);
       expect(JSON.parse(body)).toMatchObject({ error: { code: isPassed ? 'too_long' : code } });
     }

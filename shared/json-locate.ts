@@ -70,6 +70,25 @@ export function locateOne(bytes: Buffer, key: string, isPresent: boolean): ByteR
   return [start, endOfValue(bytes, start)];
 }
 
+/**
+ * Where a whole member stands: its key, its value, and the comma that must go with it, the one behind it or, for the last
+ * member, the one before. What is left without it is the same object without that key.
+ * @param key has neither quotes nor backslashes in it
+ */
+export function locateMember(bytes: Buffer, key: string, isPresent: boolean): ByteRange | undefined {
+  const value = locateOne(bytes, key, isPresent);
+  if (value === undefined) return undefined;
+  const [start, end] = value;
+  const colon = bytes.lastIndexOf(COLON, start - 1);
+  // However the key was spelled: the quote before its last one is its first.
+  const from = bytes.lastIndexOf(QUOTE, bytes.lastIndexOf(QUOTE, colon) - 1);
+  const after = skipSpace(bytes, end);
+  if (bytes[after] === COMMA) return [from, after + 1];
+  let before = from - 1;
+  while ((bytes[before] as number) <= SPACE) before--;
+  return [bytes[before] === COMMA ? before : from, end];
+}
+
 function isKey(bytes: Buffer, start: number, end: number, key: string): boolean {
   const text = bytes.toString('latin1', start, end);
   if (text === `"${key}"`) return true;

@@ -26,7 +26,17 @@ export interface PriceTier extends TokenRates {
 
 export type ModelMode = 'chat' | 'embedding';
 
-export type Capability = 'tools' | 'parallel-tools' | 'vision' | 'pdf' | 'audio' | 'schema' | 'reasoning' | 'caching';
+export const CAPABILITIES = [
+  'tools',
+  'parallel-tools',
+  'vision',
+  'pdf',
+  'audio',
+  'schema',
+  'reasoning',
+  'caching',
+] as const;
+export type Capability = (typeof CAPABILITIES)[number];
 
 /** One line of the price table. */
 export interface ModelInfo {

@@ -46,3 +46,6 @@ export const usageSubject = (shard: string): string => `sluice.usage.${shard}`;
 export const USAGE_SUBJECTS = 'sluice.usage.>';
 export const USAGE_STREAM = 'SLUICE_USAGE';
 export const USAGE_CONSUMER = 'ledger';
+
+/** Key-value bucket: what operators have forced on deployments. */
+export const FORCED_BUCKET = 'SLUICE_FORCED';

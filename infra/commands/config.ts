@@ -26,12 +26,14 @@ export function addConfigCommands(program: Command): void {
 
 async function checkCommand({ json, ...flags }: Flags): Promise<void> {
   try {
-    const { file, providers, routes } = await loadCommandConfig(flags);
-    const names = { providers: providers.map(({ name }) => name), routes: routes.map(({ name }) => name) };
+    const { file, providers, routes, routers } = await loadCommandConfig(flags);
+    const namesOf = (list: ReadonlyArray<{ readonly name: string }>) => list.map(({ name }) => name);
+    const names = { providers: namesOf(providers), routes: namesOf(routes), routers: namesOf(routers) };
     if (json) return printJson({ ok: true, file: file ?? null, problems: [], ...names });
     print(`${file ?? 'No configuration file; environment and defaults'}: ok`);
     print(`providers: ${names.providers.join(', ')}`);
     print(`routes: ${names.routes.join(', ') || 'none'}`);
+    if (names.routers.length > 0) print(`routers: ${names.routers.join(', ')}`);
   } catch (failure) {
     if (!(failure instanceof ConfigError)) throw failure;
     process.exitCode = 1;

@@ -46,7 +46,14 @@ test(
 
     const second = await sluice(['keys', 'create', '--name', 'root', '--admin', '--json']);
     const root = JSON.parse(second.stdout) as Created;
-    expect(root).toMatchObject({ name: 'root', team: null, isAdmin: true });
+    expect(root).toMatchObject({ name: 'root', team: null, isAdmin: true, overrides: 'all' });
+
+    const narrow = await sluice(['keys', 'create', '--name', 'narrow', '--overrides', 'strategy, timeout', '--json']);
+    expect(JSON.parse(narrow.stdout)).toMatchObject({ overrides: ['strategy', 'timeout'] });
+    await sluice(['keys', 'create', '--name', 'bound', '--overrides', 'none']);
+    const luck = await sluice(['keys', 'create', '--name', 'lucky', '--overrides', 'strategy,luck']);
+    expect(luck.stderr).toContain('"luck" is not one of all, none, strategy,');
+    expect(luck.code).not.toBe(0);
 
     const taken = await sluice(['keys', 'create', '--name', 'alice']);
     expect(taken).toMatchObject({ code: 1, stdout: '', stderr: 'sluice: A key named "alice" exists already.\n' });
@@ -62,11 +69,13 @@ test(
     const again = await sluice(['keys', 'revoke', 'root']);
     expect(again).toMatchObject({ code: 1, stderr: 'sluice: The key "root" is revoked already.\n' });
 
-    const listed = await sluice(['keys', 'list']);
+    const listed = await sluice(['keys', 'list'], { COLUMNS: '200' });
     const lines = listed.stdout.trimEnd().split('\n');
-    expect(lines[0]).toMatch(/^name +key +team +role +status +created +id$/);
-    expect(lines[1]).toMatch(/^alice +sk-sluice-\S{4}… +web +client +live /);
-    expect(lines[2]).toMatch(/^root +sk-sluice-\S{4}… +- +admin +revoked \d{4}-\d\d-\d\d /);
+    expect(lines[0]).toMatch(/^name +key +team +role +overrides +status +created +id$/);
+    expect(lines[1]).toMatch(/^alice +sk-sluice-\S{4}… +web +client +all +live /);
+    expect(lines.find((line) => line.startsWith('narrow'))).toMatch(/ +client +strategy,timeout +live /);
+    expect(lines.find((line) => line.startsWith('bound'))).toMatch(/ +client +none +live /);
+    expect(lines[2]).toMatch(/^root +sk-sluice-\S{4}… +- +admin +all +revoked \d{4}-\d\d-\d\d /);
   },
 );
 
@@ -132,7 +141,7 @@ test(
       const now = Date.now();
       await insertEvents(db, [
         usage('a.1', { costNanoUsd: 9_007_199_254_740_991, startedEpochMs: now }),
-        usage('b.1', { costNanoUsd: 2, startedEpochMs: now, isEstimated: true }),
+        usage('b.1', { costNanoUsd: 2, startedEpochMs: now, isEstimated: true, reason: 'fallback', lane: 'batch' }),
         usage('c.1', { costNanoUsd: null, startedEpochMs: now, keyId: 'k2', keyName: 'bob', error: 'upstream_failed' }),
         usage('d.1', { costNanoUsd: 5, startedEpochMs: now - 3 * 86_400_000, keyId: 'k2', keyName: 'bob' }),
       ]);
@@ -155,13 +164,21 @@ test(
       ) as { total: unknown };
       expect(week.total).toMatchObject({ attempts: 2, costNanoUsd: '5' });
 
+      const why = JSON.parse((await sluice(['usage', '--by', 'reason,variant,route,lane', '--json'], env)).stdout) as {
+        rows: unknown[];
+      };
+      expect(why.rows).toEqual([
+        expect.objectContaining({ reason: null, variant: null, route: null, lane: 'interactive', attempts: 2 }),
+        expect.objectContaining({ reason: 'fallback', lane: 'batch', attempts: 1 }),
+      ]);
+
       const narrow = (await sluice(['usage'], { ...env, COLUMNS: '60' })).stdout.split('\n');
       for (const line of narrow.filter((line) => /alice|bob|total/.test(line)))
         expect(line.length).toBeLessThanOrEqual(60);
       expect(narrow.find((line) => line.startsWith('bob'))).toContain('unknown†');
       expect(narrow).toContain('* 1 attempt: tokens are an estimate of ours, the provider told none.');
 
-      const last = await sluice(['usage', '--last', '2'], env);
+      const last = await sluice(['usage', '--last', '2'], { ...env, COLUMNS: '200' });
       expect(
         last.stdout
           .trimEnd()
@@ -169,6 +186,7 @@ test(
           .filter((line) => /alice|bob/.test(line)),
       ).toHaveLength(2);
       expect(last.stdout).toContain('upstream_failed');
+      expect(last.stdout).toMatch(/ reason .*\n.*(\n.*)? fallback /);
     } finally {
       await postgres.stop();
     }

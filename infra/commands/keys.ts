@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
-import type { Config } from '../../shared/config.ts';
+import { InvalidArgumentError } from 'commander';
+import type { Config, OverrideName, OverridesAllowed } from '../../shared/config.ts';
+import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { KeyRecord } from '../../services/ledger/keys.ts';
 import { CommandError } from './failure.ts';
@@ -11,6 +13,8 @@ import { note, print, printJson, styled } from './terminal.ts';
 interface Flags extends ConfigFlags {
   readonly json?: true;
 }
+
+const OVERRIDES_HELP = `what its requests may say of their own routing: all, none, or some of ${OVERRIDE_NAMES.join(', ')}`;
 
 export function addKeysCommands(program: Command): void {
   const keys = program.command('keys').description('the keys that clients carry: create, list, revoke');
@@ -24,6 +28,7 @@ export function addKeysCommands(program: Command): void {
     .requiredOption('-n, --name <name>', 'what reports call it')
     .option('-t, --team <team>', 'the team that its usage counts for')
     .option('--admin', 'may administer the gateway')
+    .option('-o, --overrides <names>', OVERRIDES_HELP, overrides, 'all')
     .addHelpText(
       'after',
       '\nExamples:\n  $ sluice keys create --name alice --team web\n  $ KEY=$(sluice keys create --name ci --json | jq -r .token)',
@@ -46,16 +51,17 @@ async function createCommand({
   name,
   team,
   admin,
+  overrides,
   json,
   ...flags
-}: Flags & { name: string; team?: string; admin?: true }): Promise<void> {
+}: Flags & { name: string; team?: string; admin?: true; overrides: OverridesAllowed }): Promise<void> {
   const { createKey } = await import('../../services/ledger/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const isAdmin = admin === true;
   const key = await withLedger(await loadCommandConfig(flags), { mayCreate: true }, ({ db }) =>
-    createKey(db, { name, team: team ?? null, isAdmin }),
+    createKey(db, { name, team: team ?? null, isAdmin, overrides }),
   );
-  if (json) return printJson({ ...key, team: team ?? null, isAdmin });
+  if (json) return printJson({ ...key, team: team ?? null, isAdmin, overrides });
   print(key.token);
   note(
     `\nThis is the key "${name}". ${styled('bold', 'It is shown this once')}: only its hash is kept. Lost, it is revoked and made anew.`,
@@ -64,7 +70,7 @@ async function createCommand({
 }
 
 /** A key as the list shows it; those of the file are named there alone. */
-type Listed = Pick<KeyRecord, 'name' | 'team' | 'isAdmin'> & {
+type Listed = Pick<KeyRecord, 'name' | 'team' | 'isAdmin' | 'overrides'> & {
   readonly source: 'database' | 'configuration';
 } & Partial<KeyRecord>;
 
@@ -81,24 +87,45 @@ async function listCommand({ json, ...flags }: Flags): Promise<void> {
 }
 
 function configuredKeys({ auth }: Config): Listed[] {
-  const admin = auth.adminKey === undefined ? [] : [{ name: 'admin', team: null, isAdmin: true }];
-  const clients = auth.keys.map(({ name, team }) => ({ name, team: team ?? null, isAdmin: false }));
+  const admin =
+    auth.adminKey === undefined ? [] : [{ name: 'admin', team: null, isAdmin: true, overrides: 'all' as const }];
+  const clients = auth.keys.map(({ name, team, overrides }) => ({
+    ...{ name, team: team ?? null, isAdmin: false, overrides },
+  }));
   return [...admin, ...clients].map((key) => ({ ...key, source: 'configuration' }));
 }
 
 const COLUMNS: ReadonlyArray<Column<Listed>> = [
   { title: 'name', cell: (key) => key.name, minWidth: 12 },
   { title: 'key', cell: (key) => (key.prefix === undefined ? 'in the configuration' : `${key.prefix}…`) },
-  { title: 'team', cell: (key) => key.team ?? '-', minWidth: 8, importance: 3 },
-  { title: 'role', cell: (key) => (key.isAdmin ? 'admin' : 'client'), importance: 4 },
+  { title: 'team', cell: (key) => key.team ?? '-', minWidth: 8, importance: 4 },
+  { title: 'role', cell: (key) => (key.isAdmin ? 'admin' : 'client'), importance: 5 },
+  { title: 'overrides', cell: ({ overrides: names }) => saidOf(names), minWidth: 9, importance: 2 },
   { title: 'status', cell: (key) => (key.revokedEpochMs == null ? 'live' : `revoked ${day(key.revokedEpochMs)}`) },
   {
     title: 'created',
     cell: (key) => (key.createdEpochMs === undefined ? '-' : day(key.createdEpochMs)),
-    importance: 2,
+    importance: 3,
   },
   { title: 'id', cell: (key) => key.id ?? '-', importance: 1 },
 ];
+
+/** As `--overrides` takes it. */
+function saidOf(names: Listed['overrides']): string {
+  if (names === 'all') return names;
+  return names.length === 0 ? 'none' : names.join(',');
+}
+
+function overrides(text: string): OverridesAllowed {
+  if (text === 'all') return text;
+  if (text === 'none') return [];
+  return text.split(',').map((word): OverrideName => {
+    const name = OVERRIDE_NAMES.find((known) => known === word.trim());
+    if (name === undefined)
+      throw new InvalidArgumentError(`"${word}" is not one of all, none, ${OVERRIDE_NAMES.join(', ')}.`);
+    return name;
+  });
+}
 
 function day(epochMs: number): string {
   return new Date(epochMs).toISOString().slice(0, 10);

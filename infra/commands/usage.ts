@@ -6,7 +6,19 @@ import { loadCommandConfig, positiveInteger, withConfigOptions, withJson } from 
 import type { ConfigFlags } from './options.ts';
 import { note } from './terminal.ts';
 
-const DIMENSIONS = ['key', 'model', 'deployment', 'team', 'error', 'day'] as const satisfies readonly UsageDimension[];
+/** As in the ledger, which is not loaded for a command's help. */
+const DIMENSIONS = [
+  'key',
+  'model',
+  'route',
+  'deployment',
+  'team',
+  'error',
+  'reason',
+  'variant',
+  'lane',
+  'day',
+] as const satisfies readonly UsageDimension[];
 const DEFAULT_SINCE = '24h';
 const MAX_LAST = 10_000;
 /** More lines than this nobody reads; a program asks for narrower ones. */
@@ -43,6 +55,7 @@ Examples:
   $ sluice usage                             by key and model, the last ${DEFAULT_SINCE}
   $ sluice usage --since 7d --by day,team
   $ sluice usage --by error --model gpt-4o-mini
+  $ sluice usage --by route,variant,reason   which deployments were chosen, and why
   $ sluice usage --since 2026-11-01 --until 2026-12-01 --by key --json
   $ sluice usage --last 20                   the last attempts, one line each
 

@@ -33,12 +33,14 @@ export async function startRedis(options: {
   readonly cacheDir: string;
   readonly log: Pick<Log, 'info' | 'warn' | 'debug'>;
   readonly env?: NodeJS.ProcessEnv;
+  /** By default a free one. */
+  readonly port?: number | undefined;
 }): Promise<RedisServer> {
   const { log, cacheDir, env = process.env } = options;
   const binary = await findRedis(cacheDir, env, log);
   const said = await runTool(binary.path, ['--version'], { env: binary.env });
   const version = /v=(\S+)/.exec(said)?.[1] ?? 'unknown';
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const child = await spawnServer({
     name: 'redis-server',
     command: binary.path,

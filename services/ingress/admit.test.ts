@@ -1,19 +1,28 @@
 import { describe, expect, test } from 'vitest';
+import { Catalog } from '../../shared/catalog.ts';
 import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
+import { loadPriceTable } from '../../shared/pricing.ts';
+import { testConfig } from '../../test/support/gateway.ts';
 import { admit } from './admit.ts';
-import { envelopeOf } from './core/asking.ts';
+import { envelopeOf, taskOf } from './core/asking.ts';
 
 const parse = (fields: string): ReturnType<typeof parseOpenAiRequest> =>
   parseOpenAiRequest('chat', Buffer.from(`{"model":"m","messages":[{"role":"user"}]${fields}}`));
 const clock = { now: () => 5, epochMs: () => 1_000_000 };
 const principal = { keyId: 'k', keyName: 'k', team: null };
+const config = testConfig(`
+providers: { p: { base_url: "http://127.0.0.1:1/v1", models: { m: {} } } }
+routes: { by-tier: { strategy: complexity, targets: [{ model: p/m, tier: simple }] } }`);
+const deps = { catalog: new Catalog(config, loadPriceTable()), clock, requestTimeoutMs: 60_000 };
+
+type Admitted = ReturnType<typeof admit>;
 
 function admitted(
-  context: { timeout?: string; traceparent?: string; session?: string },
+  { timeout, traceparent, session }: { timeout?: string; traceparent?: string; session?: string },
   fields = '',
-): ReturnType<typeof admit> {
-  const { timeout, traceparent, session } = context;
-  return admit(parse(fields), { principal, timeout, traceparent, session }, clock, 60_000);
+): Admitted {
+  const headers = { traceparent, 'x-sluice-timeout': timeout, 'x-sluice-session': session };
+  return admit(parse(fields), { principal, headers }, deps);
 }
 
 describe('an admitted request', () => {
@@ -65,4 +74,97 @@ describe('an admitted request', () => {
     expect(affinity(',"user":7,"safety_identifier":"","prompt_cache_key":null')).toBeUndefined();
     expect(affinity('')).toBeUndefined();
   });
+});
+
+describe('what a router is told', () => {
+  const request = (body: object, headers: Record<string, string> = {}, via?: string): Admitted => {
+    const bytes = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'abcd' }], ...body }));
+    return admit(parseOpenAiRequest('chat', bytes), { principal, headers, via }, deps);
+  };
+
+  test('of a plain request is its size, and nothing that is the default', () => {
+    const { needs, maxOutputTokens, lane, via, overrides, sketch, ...told } = envelopeOf(request({}), [], 0);
+    expect({ needs, maxOutputTokens, lane, via, overrides, sketch }).toEqual({});
+    expect(told).toMatchObject({ model: 'm', inputTokens: 1 });
+  });
+
+  test('of another is all that it asks for', () => {
+    const one = request(
+      { max_tokens: 10, n: 2, tools: [{}], sluice: { strategy: 'ordered', regions: ['eu'] } },
+      { 'x-sluice-lane': 'batch', 'x-sluice-strategy': 'cheapest' },
+      'door',
+    );
+    expect(envelopeOf(one, [], 0)).toMatchObject({
+      needs: ['tools'],
+      maxOutputTokens: 20,
+      lane: 'batch',
+      via: 'door',
+      overrides: { strategy: 'cheapest', regions: ['eu'] },
+    });
+  });
+
+  test('holds a sketch of the prompt only where the strategy reads one', () => {
+    const sketch = { lastUser: 'abcd', turns: 1 };
+    expect(envelopeOf(request({ model: 'by-tier' }), [], 0)).toMatchObject({ sketch });
+    expect(envelopeOf(request({ sluice: { strategy: 'complexity' } }), [], 0)).toMatchObject({ sketch });
+    expect(envelopeOf(request({ model: 'nobody-knows-it' }), [], 0)).not.toHaveProperty('sketch');
+  });
+
+  test.each([
+    { what: 'nothing but its name', body: {}, name: 'm' },
+    { what: 'an empty list of tools', body: { tools: [] }, name: 'm' },
+    { what: 'tools', body: { tools: [{}] }, name: undefined },
+    { what: 'a long prompt', body: { messages: [{ role: 'user', content: 'x'.repeat(20_000) }] }, name: undefined },
+    { what: 'a strategy that reads it', body: { model: 'by-tier' }, name: undefined },
+    { what: 'a policy of its own', body: { sluice: { strategy: 'ordered' } }, name: undefined },
+    { what: 'the batch lane', body: { sluice: { lane: 'batch' } }, name: undefined },
+    { what: 'an empty policy', body: { sluice: {} }, name: 'm' },
+  ])('may be spared for a request with $what: $name', ({ body, name }) => {
+    expect(request(body).nameKey).toBe(name);
+  });
+
+  test('may not be spared for a request through a named router', () => {
+    expect(request({}, {}, 'door').nameKey).toBeUndefined();
+  });
+});
+
+describe('a task', () => {
+  const placed = {
+    ...{ v: 1 as const, deployment: 'p/m', pool: 'p', worker: 'w', router: 'r', slot: 1, route: null },
+    ...{ reason: 'ordered', queueMs: 0 },
+  };
+  const taskFor = (endpoint: 'chat' | 'embeddings', body: object): ReturnType<typeof taskOf> => {
+    const parsed = parseOpenAiRequest(endpoint, Buffer.from(JSON.stringify({ model: 'm', ...body })));
+    const one = admit(parsed, { principal, headers: {} }, deps);
+    return taskOf(one, placed, { attempt: 1, deadlineEpochMs: 0, creditBytes: 1 });
+  };
+  const messages = [{ role: 'user', content: 'abcd' }];
+
+  test.each([
+    { why: 'input, and as much output as may come', body: { messages, max_completion_tokens: 99 }, tokens: 100 },
+    { why: 'input, and a page', body: { messages }, tokens: 257 },
+  ])('may use $tokens tokens: $why', ({ body, tokens }) => {
+    expect(taskFor('chat', body).tokensEstimate).toBe(tokens);
+  });
+
+  test('of embeddings has no output', () => {
+    expect(taskFor('embeddings', { input: 'abcdefgh' }).tokensEstimate).toBe(2);
+  });
+
+  test('says which bytes are the gateway’s own, and its lane', () => {
+    expect(taskFor('chat', { messages })).not.toHaveProperty('dropAt');
+    const { dropAt, lane } = taskFor('chat', { messages, sluice: { lane: 'batch' } });
+    const text = JSON.stringify({ model: 'm', messages, sluice: { lane: 'batch' } });
+    expect(dropAt).toEqual([[text.indexOf(',"sluice"'), text.length - 1]]);
+    expect(lane).toBe('batch');
+  });
+});
+
+test.each([
+  { header: undefined, body: '30s', ms: 30_000 },
+  { header: '5s', body: '30s', ms: 5_000 },
+  { header: '5s', body: undefined, ms: 5_000 },
+])('a deadline: header $header, body $body', ({ header, body, ms }) => {
+  const fields = body === undefined ? '' : `,"sluice":{"timeout":"${body}"}`;
+  expect(admitted(header === undefined ? {} : { timeout: header }, fields).deadlineEpochMs).toBe(1_000_000 + ms);
 });

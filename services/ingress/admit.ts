@@ -1,21 +1,31 @@
+import type { Catalog } from '../../shared/catalog.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { parseDuration } from '../../shared/config/duration.ts';
+import { sketchOf } from '../../shared/dialects/openai-needs.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import { makeRequestId } from '../../shared/ids.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
+import type { RequestHeaders } from './core/read-overrides.ts';
+import { readOverrides } from './core/read-overrides.ts';
 import type { AdmittedRequest } from './request.ts';
 
 const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
+/** Nearly every chat model takes as many. One that does not says so, and the request goes on elsewhere. */
+const SHORT_PROMPT_TOKENS = 4_096;
 
 /** What a request says of itself besides its body. */
 export interface RequestContext {
   readonly principal: Principal;
-  readonly traceparent: string | undefined;
-  /** The header `x-sluice-timeout`: a duration such as `30s`, or milliseconds. */
-  readonly timeout: string | undefined;
-  /** The header `x-sluice-session`: which conversation it belongs to. */
-  readonly session: string | undefined;
+  readonly headers: RequestHeaders;
+  /** The named router it came through. */
+  readonly via?: string | undefined;
+}
+
+export interface AdmitDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly requestTimeoutMs: number;
 }
 
 /**
@@ -24,19 +34,36 @@ export interface RequestContext {
  */
 export function admit(
   parsed: ParsedRequest,
-  context: RequestContext,
-  clock: Clock,
-  defaultTimeoutMs: number,
+  { principal, headers, via }: RequestContext,
+  { catalog, clock, requestTimeoutMs }: AdmitDeps,
 ): AdmittedRequest {
-  const timeoutMs = context.timeout === undefined ? defaultTimeoutMs : parseTimeout(context.timeout);
+  const { model, prompt, sluice } = parsed;
+  const { overrides, lane, timeoutMs } = readOverrides(sluice, headers, principal);
+  // A name that nobody knows is the router's to refuse.
+  const resolution = catalog.resolve(model, { router: via, overrides });
+  const isSketched = resolution?.policy.strategy === 'complexity' && prompt !== undefined;
+  const isPlain = via === undefined && overrides === undefined && lane === 'interactive' && !isSketched;
+  const isLikeOthers = isPlain && parsed.needs.length === 0 && parsed.inputTokens <= SHORT_PROMPT_TOKENS;
+  const session = textOf(headers['x-sluice-session']);
+  const timeout = textOf(headers['x-sluice-timeout']);
+  const traceparent = textOf(headers['traceparent']);
   return {
     ...parsed,
+    // Set anew: to leave them out of the copy takes ten times as long as the copy.
+    sluice: undefined,
+    prompt: undefined,
     id: makeRequestId(),
-    principal: context.principal,
+    principal,
     receivedAt: clock.now(),
-    deadlineEpochMs: clock.epochMs() + timeoutMs,
-    kin: context.session === undefined || context.session === '' ? parsed.kin : context.session,
-    traceparent: isTrace(context.traceparent) ? context.traceparent : undefined,
+    deadlineEpochMs:
+      clock.epochMs() + (timeout === undefined ? (timeoutMs ?? requestTimeoutMs) : parseTimeout(timeout)),
+    kin: session === undefined || session === '' ? parsed.kin : session,
+    traceparent: isTrace(traceparent) ? traceparent : undefined,
+    lane,
+    via,
+    overrides,
+    sketch: isSketched ? sketchOf(prompt) : undefined,
+    nameKey: isLikeOthers ? model : undefined,
   };
 }
 
@@ -61,4 +88,9 @@ function parseTimeout(text: string): number {
     'The header x-sluice-timeout must be a duration such as `30s`, `500ms` or a number of milliseconds.',
     { param: 'x-sluice-timeout' },
   );
+}
+
+/** node joins what is sent twice, except for what it keeps as a list: that is nobody's to choose from. */
+function textOf(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
 }

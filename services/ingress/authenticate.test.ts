@@ -51,7 +51,13 @@ beforeEach(async () => {
   questions = 0;
   gate = Promise.resolve();
   now = 0;
-  const auth = { adminKey: 'sk-admin', keys: [{ name: 'conf', key: 'sk-conf', team: 'team' }] };
+  const auth = {
+    adminKey: 'sk-admin',
+    keys: [
+      { name: 'conf', key: 'sk-conf', team: 'team', overrides: 'all' as const },
+      { name: 'bound', key: 'sk-bound', team: undefined, overrides: ['strategy' as const] },
+    ],
+  };
   authenticator = new Authenticator(auth, ingressBus, { now: () => now, epochMs: () => now });
 });
 
@@ -65,7 +71,8 @@ describe('a key', () => {
       keyName: 'conf',
       team: 'team',
     });
-    expect(authenticator.authenticate(bearer('sk-admin'))).toMatchObject({ keyId: 'config:admin' });
+    expect(authenticator.authenticate(bearer('sk-admin'))).toMatchObject({ keyId: 'config:admin', isAdmin: true });
+    expect(authenticator.authenticate(bearer('sk-bound'))).toMatchObject({ team: null, overrides: ['strategy'] });
     expect(questions).toBe(0);
   });
 

@@ -40,10 +40,12 @@ export class Authenticator {
     this.#bus = bus;
     this.#clock = clock;
     if (auth.adminKey !== undefined) {
-      this.#configured.set(hashOf(auth.adminKey), { keyId: 'config:admin', keyName: 'admin', team: null });
+      const admin = { keyId: 'config:admin', keyName: 'admin', team: null, isAdmin: true };
+      this.#configured.set(hashOf(auth.adminKey), admin);
     }
-    for (const { name, key, team } of auth.keys) {
-      this.#configured.set(hashOf(key), { keyId: `config:${name}`, keyName: name, team: team ?? null });
+    for (const { name, key, team, overrides } of auth.keys) {
+      const principal = { keyId: `config:${name}`, keyName: name, team: team ?? null };
+      this.#configured.set(hashOf(key), overrides === 'all' ? principal : { ...principal, overrides: [...overrides] });
     }
   }
 

@@ -1,148 +1,102 @@
 import type { ServerResponse } from 'node:http';
-import { decode } from '../../shared/bus.ts';
-import type { Clock, Millis } from '../../shared/clock.ts';
+import type { Millis } from '../../shared/clock.ts';
+import { providersVerdict } from '../../shared/dialects/openai-error.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
-import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
-import type { Tried } from '../../shared/messages/envelope.ts';
-import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
-import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
-import { envelopeOf, taskOf } from './core/asking.ts';
+import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
+import type { Placed, Refused } from '../../shared/messages/envelope.ts';
+import { envelopeOf } from './core/asking.ts';
+import { History } from './core/history.ts';
+import { nextStep, restBeforeRound } from './core/next-step.ts';
+import type { Progress } from './core/response-headers.ts';
+import { answerHeaders, progressHeaders, STREAM_HEADERS, toHeaderValue } from './core/response-headers.ts';
+import { ShownStream } from './core/shown-stream.ts';
 import type { SlotsAhead } from './core/slots-ahead.ts';
-import type { HeaderList, Progress } from './core/response-headers.ts';
-import { answerHeaders, progressHeaders, STREAM_HEADERS } from './core/response-headers.ts';
-import type { Inbox, StreamOwner } from './inbox.ts';
+import { aheadOf } from './core/slots-ahead.ts';
+import type { TranscriptRoom } from './core/transcript.ts';
 import type { IngressMetrics } from './metrics.ts';
-import type { Outgoing } from './outgoing.ts';
-import { CREDIT_BYTES, Relay } from './relay.ts';
+import { Race } from './race.ts';
+import { Relay } from './relay.ts';
 import type { AdmittedRequest } from './request.ts';
+import type { RouteBook, RouteTerms } from './route-terms.ts';
 import type { Routers } from './routers.ts';
-import type { Uploads } from './uploads.ts';
-import type { SeenAttempt, Witness } from './witness.ts';
-import type { WorkerWatch } from './worker-watch.ts';
+import type { RunDeps, RunOwner } from './run.ts';
+import { Run } from './run.ts';
+import type { SeenAttempt } from './witness.ts';
 
-/** Attempts that one request may make at providers. */
-const MAX_ATTEMPTS = 8;
 /** Questions to routers for one request; more than attempts, since a busy worker is no attempt. */
 const MAX_QUESTIONS = 24;
-/** A router answers within a turn, if only "wait"; one that does not is hung or lost the question. */
-const ANSWER_WITHIN_MS = 750;
 /** A client that takes nothing for this long is cut off. */
 const CLIENT_STALL_MS = 30_000;
 
-export interface ExchangeDeps {
-  readonly clock: Clock;
+export interface ExchangeDeps extends RunDeps {
   readonly log: Log;
-  readonly inbox: Inbox;
-  readonly outgoing: Outgoing;
   readonly ahead: SlotsAhead;
   readonly routers: Routers;
-  readonly workers: WorkerWatch;
-  readonly uploads: Uploads;
-  readonly witness: Witness;
+  readonly routes: RouteBook;
+  readonly transcripts: TranscriptRoom;
   readonly metrics: IngressMetrics;
   readonly keepAliveMs: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
   readonly onOver: (exchange: Exchange) => void;
 }
 
-type State =
-  /** With nobody: not asked for yet, or between two attempts. */
-  | { kind: 'unplaced' }
-  | { kind: 'asking'; stream: number; router: string; since: Millis }
-  | { kind: 'waiting'; stream: number; router: string }
-  | { kind: 'running'; stream: number; seen: SeenAttempt; nextSequence: number; head: ResponseHead | undefined }
-  | { kind: 'over' };
-
 /**
- * One request from its admission to its last byte: asks a router where, gives the task to that worker, relays the
- * answer; asks again, with the history, when an attempt fails before the first token. It ends exactly once.
+ * One request from its admission to its last byte. When an attempt fails the policy of its route says whether another
+ * follows. What has been shown to the client is kept only where another may go on with it. It ends exactly once.
  */
-export class Exchange implements StreamOwner {
+export class Exchange implements RunOwner {
   readonly #deps: ExchangeDeps;
   readonly #request: AdmittedRequest;
   readonly #relay: Relay;
-  readonly #tried: Tried[] = [];
-  #state: State = { kind: 'unplaced' };
-  #questions = 0;
-  #attempts = 0;
-  #queueMs = 0;
-  #deployment: string | undefined;
-  #lastFailure: GatewayError | undefined;
+  readonly #history = new History();
+  readonly #race = new Race();
+  #terms: RouteTerms;
   #deadline: Millis;
+  /** Between two rounds: nobody is asked before this. */
+  #restsUntil: Millis | undefined;
+  /** Where it is, or was last. */
+  #placed: Placed | undefined;
+  #shown: ShownStream | undefined;
+  #isOver = false;
 
   constructor(deps: ExchangeDeps, request: AdmittedRequest, response: ServerResponse) {
+    const { clock, routes } = deps;
     this.#deps = deps;
     this.#request = request;
-    this.#deadline = deps.clock.now() + request.deadlineEpochMs - deps.clock.epochMs();
-    const onTaken = (bytes: number): void => this.#grant(bytes);
-    this.#relay = new Relay({ response, isStream: request.stream, onTaken, now: deps.clock.now });
+    this.#deadline = clock.now() + request.deadlineEpochMs - clock.epochMs();
+    this.#terms = routes.termsOf(request, request.model);
+    const onTaken = (bytes: number): void => this.#race.lead?.grant(bytes);
+    this.#relay = new Relay({ response, isStream: request.stream, onTaken, now: clock.now });
     response.on('close', () => this.#onClientGone());
   }
 
   /** Takes a place that was promised ahead, else asks a router for one. */
   start(): void {
-    const { ahead, clock, inbox, outgoing, metrics } = this.#deps;
-    const placed = outgoing.isConnected ? ahead.take(this.#request.model, clock.now()) : undefined;
-    if (placed === undefined) return this.#ask();
+    const { ahead, clock, outgoing, metrics } = this.#deps;
+    const now = clock.now();
+    this.#terms.retries.deposit(now);
+    this.#terms.hedges?.deposit(now);
+    const { nameKey: name } = this.#request;
+    const placed = name !== undefined && outgoing.isConnected ? ahead.take(name, now) : undefined;
+    const run = new Run(this.#deps, this, this.#request);
+    this.#race.start(run);
+    if (placed === undefined) return this.#ask(run);
     metrics.placedAhead.inc();
-    this.#submit(inbox.open(this), placed);
-  }
-
-  /** A frame for the stream of this exchange. @throws PoisonedMessage */
-  onFrame(type: number, sequence: number, payload: Buffer): void {
-    const state = this.#state;
-    switch (type) {
-      case FrameType.placed:
-        if (state.kind === 'asking' || state.kind === 'waiting') this.#onPlaced(state.stream, decode(Placed, payload));
-        return;
-      case FrameType.waiting:
-        if (state.kind === 'asking')
-          this.#state = { kind: 'waiting', stream: state.stream, router: decode(Waiting, payload).router };
-        return;
-      case FrameType.refused:
-        return this.#onRefused(decode(Refused, payload));
-      case FrameType.taken:
-        if (state.kind === 'running') this.#deps.uploads.onTaken(state.stream, readNumber(payload));
-        return;
-      default:
-        if (state.kind === 'running') this.#onWorkerFrame(state, type, sequence, payload);
-    }
-  }
-
-  /** A frame could not be carried out: it breaks its contract, or we have a bug. Without it the rest would pass for a whole answer. */
-  onBrokenFrame(cause: unknown): void {
-    const isPoisoned = cause instanceof PoisonedMessage;
-    this.#endWith(
-      isPoisoned
-        ? new GatewayError('stream_gap', 'A part of the answer could not be read inside the gateway.')
-        : GatewayError.from(cause),
-    );
+    this.#submit(run, placed);
   }
 
   /** Nobody listens at this worker or router any more, or it has been silent for too long. */
   onPeerGone(peer: string): void {
-    const state = this.#state;
-    if (state.kind === 'running' && state.seen.placed.worker === peer) {
-      this.#deps.witness.lost(state.seen, 'worker_lost');
-      // One that only hangs finds this right behind the task, once it goes on: nobody waits for the answer any more.
-      this.#deps.outgoing.cancel(state.seen.placed.worker, state.stream, 'worker_lost');
-      this.#attemptFailed(new GatewayError('worker_lost', 'The worker that served the request was lost.'), {
-        isReported: true,
-      });
-    } else if ((state.kind === 'asking' || state.kind === 'waiting') && state.router === peer) {
-      this.#askAgain();
-    }
+    this.#race.onPeerGone(peer);
   }
 
   /** The connection to the broker is gone: every answer on its way is lost. */
   onBrokerGone(): void {
-    const state = this.#state;
-    if (state.kind === 'over') return;
-    if (state.kind === 'running') this.#deps.witness.lost(state.seen, 'broker_unavailable');
-    this.#endWith(new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 }), {
-      isReported: true,
-    });
+    this.#race.onBrokerGone();
+    this.#endWith(new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 }));
   }
 
   /** This ingress ends, and has waited for as long as it may. */
@@ -150,247 +104,226 @@ export class Exchange implements StreamOwner {
     this.#endWith(new GatewayError('shutting_down', 'This gateway is shutting down.', { retryAfterMs: 1_000 }));
   }
 
-  /** Looks at the clock: deadline, silent router, stalled client, quiet stream. */
+  /** Looks at the clock: deadline, stalled client, rest, silent router, quiet stream. */
   check(now: Millis): void {
-    const state = this.#state;
-    if (state.kind === 'over') return;
+    if (this.#isOver) return;
     if (now >= this.#deadline) {
       return this.#endWith(
         new GatewayError('deadline_exceeded', 'The request’s deadline came before its answer was complete.'),
       );
     }
     if (this.#relay.blockedFor(now) > CLIENT_STALL_MS) {
-      this.#giveUp('client_too_slow');
+      this.#race.giveUp('client_too_slow');
       this.#relay.destroy();
       return this.#over('client_too_slow', 408);
     }
-    if (state.kind === 'asking' && now - state.since > ANSWER_WITHIN_MS) {
-      this.#deps.outgoing.abandon(state.router, state.stream);
-      return this.#askAgain();
-    }
+    if (this.#restsUntil !== undefined && now >= this.#restsUntil) this.#begin();
+    this.#race.check(now);
     if (this.#relay.silentFor(now) >= this.#deps.keepAliveMs)
       this.#relay.keepAlive({ ...STREAM_HEADERS, ...progressHeaders(this.#progress()) });
   }
 
-  #ask(): void {
-    const { ahead, clock, inbox, outgoing, routers } = this.#deps;
-    const router = outgoing.isConnected ? routers.next() : undefined;
-    if (router === undefined || ++this.#questions > MAX_QUESTIONS) {
-      const code = !outgoing.isConnected ? 'broker_unavailable' : 'router_unavailable';
-      const what = code === 'broker_unavailable' ? 'The message broker is away.' : 'No router answers.';
-      return this.#endWith(
-        this.#questions > MAX_QUESTIONS && this.#lastFailure !== undefined
-          ? this.#lastFailure
-          : new GatewayError(code, what, { retryAfterMs: 1_000 }),
-      );
-    }
-    const stream = inbox.open(this);
-    const now = clock.now();
-    this.#state = { kind: 'asking', stream, router, since: now };
-    // What is right after a failure is not so for other requests.
-    const slotsAhead = this.#tried.length > 0 ? 0 : ahead.wanted(this.#request.model, now);
-    outgoing.ask(router, stream, envelopeOf(this.#request, this.#tried, slotsAhead));
-  }
-
-  #askAgain(): void {
-    if (this.#state.kind === 'asking' || this.#state.kind === 'waiting') this.#deps.inbox.close(this.#state.stream);
-    this.#state = { kind: 'unplaced' };
-    this.#ask();
-  }
-
-  #onPlaced(stream: number, placed: Placed): void {
+  onPlaced(run: Run, placed: Placed): void {
     const { ahead, clock, outgoing } = this.#deps;
-    outgoing.giveBack(ahead.add(this.#request.model, placed, clock.now()));
-    this.#submit(stream, placed);
+    const { nameKey: name } = this.#request;
+    outgoing.giveBack(name === undefined ? aheadOf(placed) : ahead.add(name, placed, clock.now()));
+    this.#submit(run, placed);
   }
 
-  #submit(stream: number, placed: Placed): void {
-    const { clock, outgoing, workers } = this.#deps;
-    const request = this.#request;
-    const { id, principal, model, endpoint, stream: isStream, traceparent } = request;
-    this.#attempts++;
-    this.#queueMs += placed.queueMs;
-    this.#deployment = placed.deployment;
-    if (placed.timeoutMs !== undefined)
-      this.#deadline = Math.min(this.#deadline, request.receivedAt + placed.timeoutMs);
+  onWaiting(run: Run): void {
+    if (!this.#race.isSecond(run)) return;
+    // Where nobody is free, a second attempt would take a slot from a first one.
+    run.giveUp('hedge_lost');
+    this.#race.goOnWithout(run);
+  }
+
+  onRefused(run: Run, { error, isExhausted }: Refused): void {
+    if (this.#race.goOnWithout(run)) return;
+    const { clock, random } = this.#deps;
+    const { lastFailure: last, rounds } = this.#history;
+    const isNobodyElse = isExhausted || error.code === 'no_capable_deployment' || this.#shown?.failure !== undefined;
+    if (last === undefined || !isNobodyElse) return this.#endWith(GatewayError.fromWire(error));
     const now = clock.now();
-    const startedEpochMs = clock.epochMs();
-    const deadlineEpochMs = startedEpochMs + Math.round(this.#deadline - now);
-    const task = taskOf(request, placed, { attempt: this.#attempts, deadlineEpochMs, creditBytes: CREDIT_BYTES });
-    const seen: SeenAttempt = {
-      request: { id, principal, model, endpoint, stream: isStream, traceparent },
-      placed,
-      attempt: this.#attempts,
-      startedEpochMs,
-      startedAt: now,
-      ttftMs: null,
-      inputTokensEstimate: 0,
-      outputTokensSoFar: 0,
-    };
-    this.#state = { kind: 'running', stream, seen, nextSequence: 0, head: undefined };
-    workers.began(placed.worker);
-    outgoing.open(placed.worker, stream, task, request.body);
+    const restMs = isExhausted
+      ? restBeforeRound(last, { rounds, remainingMs: this.#deadline - now }, random)
+      : undefined;
+    if (restMs === undefined) return this.#endWith(this.#shown?.failure ?? last);
+    this.#race.start(undefined);
+    this.#history.beginRound();
+    this.#restsUntil = now + restMs;
   }
 
-  #onRefused({ error, isExhausted }: Refused): void {
-    if (this.#state.kind !== 'asking' && this.#state.kind !== 'waiting') return;
-    this.#endWith(isExhausted && this.#lastFailure !== undefined ? this.#lastFailure : GatewayError.fromWire(error));
+  onUnanswered(run: Run, waitedMs: Millis): void {
+    this.#history.waitedMs += waitedMs;
+    this.#ask(run);
   }
 
-  #onWorkerFrame(state: State & { kind: 'running' }, type: number, sequence: number, payload: Buffer): void {
-    if (sequence !== state.nextSequence) {
-      // The broker lost a message between them (a reconnect): what follows does not belong to what was sent.
-      return this.#endWith(new GatewayError('stream_gap', 'A part of the answer was lost inside the gateway.'));
-    }
-    state.nextSequence++;
-    this.#deps.workers.heard(state.seen.placed.worker);
-    const mustFollowHead = type === FrameType.data || type === FrameType.end;
-    if (mustFollowHead && state.head === undefined) throw new PoisonedMessage('an answer without its head');
-    switch (type) {
-      case FrameType.whole:
-        return this.#onWhole(state, payload);
-      case FrameType.head:
-        return this.#onHead(state, decode(ResponseHead, payload));
-      case FrameType.data:
-        state.seen.outputTokensSoFar = readNumber(payload);
-        return this.#relay.data(payload.subarray(4));
-      case FrameType.end:
-        return this.#onEnd(state, decode(AttemptEnd, payload));
-      case FrameType.failed:
-        return this.#onFailed(state, decode(AttemptFailed, payload));
-      default:
-        throw new PoisonedMessage(`an ingress takes no frame of type ${type}`);
-    }
+  onHead(run: Run, head: ResponseHead): void {
+    this.#choose(run);
+    const { endpoint, stream } = this.#request;
+    if (this.#shown !== undefined) return this.#showSeam(this.#shown);
+    this.#relay.begin(answerHeaders(head, stream, this.#progress()), head.plain?.bodyBytes);
+    const isKept = stream && endpoint === 'chat' && this.#terms.policy.onStreamBreak === 'continue';
+    if (isKept) this.#shown = new ShownStream(this.#deps.transcripts);
   }
 
-  #onWhole(state: State & { kind: 'running' }, payload: Buffer): void {
-    const { head: headBytes, body } = splitHead(payload);
-    const head = decode(ResponseHead, headBytes);
-    if (head.plain === undefined) throw new PoisonedMessage('a whole answer without its end');
-    this.#noteHead(state, head);
-    this.#relay.whole(this.#answerHeaders(head), body);
-    this.#complete(state, head.plain.end);
+  onData(bytes: Buffer): void {
+    this.#shown?.add(bytes);
+    this.#relay.data(bytes);
   }
 
-  #onHead(state: State & { kind: 'running' }, head: ResponseHead): void {
-    this.#noteHead(state, head);
-    this.#relay.begin(this.#answerHeaders(head), head.plain?.bodyBytes);
+  onWhole(run: Run, head: ResponseHead, body: Buffer): void {
+    this.#choose(run);
+    this.#relay.whole(answerHeaders(head, this.#request.stream, this.#progress()), body);
   }
 
-  #noteHead(state: State & { kind: 'running' }, head: ResponseHead): void {
-    state.head = head;
-    state.seen.inputTokensEstimate = head.inputTokensEstimate;
-    state.seen.ttftMs = Math.round(this.#deps.clock.now() - state.seen.startedAt);
-  }
-
-  #onEnd(state: State & { kind: 'running' }, end: AttemptEnd): void {
+  onEnd(seen: SeenAttempt, end: AttemptEnd): void {
     this.#relay.end();
-    this.#complete(state, end);
-  }
-
-  #complete(state: State & { kind: 'running' }, end: AttemptEnd): void {
-    this.#deps.witness.ended(state.seen, end, null);
-    this.#deps.metrics.attemptEnded(this.#request, state.seen.placed, end);
-    this.#leaveWorker(state);
+    this.#deps.metrics.attemptEnded(this.#request, seen.placed, end);
     this.#over(null, 200, end);
   }
 
-  #onFailed(state: State & { kind: 'running' }, { error }: AttemptFailed): void {
-    const failure = GatewayError.fromWire(error);
-    if (failure.code === 'worker_busy') this.#attempts--;
-    else this.#deps.witness.failed(state.seen, failure.code);
-    this.#attemptFailed(failure, { isReported: true });
+  onFailed(run: Run, seen: SeenAttempt, failure: GatewayError): void {
+    const { clock, metrics } = this.#deps;
+    metrics.attemptFailed(seen.placed, failure.code);
+    this.#history.fail(failure, seen, run);
+    if (this.#race.goOnWithout(run)) return;
+    const now = clock.now();
+    const { attempts, costNanoUsd, lastFailure } = this.#history;
+    const hasShown = run.hasHead || this.#shown !== undefined;
+    const remainingMs = this.#deadline - now;
+    const { policy, retries, label } = this.#terms;
+    const step = nextStep(failure.code, policy, { attempts, costNanoUsd, hasShown, remainingMs }, retries, now);
+    if (step === 'over_budget') metrics.retryBudgetExhausted.inc({ route: label });
+    const canContinue = !run.hasHead || this.#shown?.break(failure, seen.outputTokensSoFar, this.#request) === true;
+    if (step === 'elsewhere' && canContinue) return this.#begin();
+    this.#endWith(this.#shown?.failure ?? lastFailure ?? failure);
   }
 
-  /** An attempt ended without an answer: elsewhere if that may help and nothing of it was shown, else the client is told. */
-  #attemptFailed(failure: GatewayError, { isReported }: { isReported: boolean }): void {
-    const state = this.#state;
-    if (state.kind !== 'running') return;
-    const { placed } = state.seen;
-    this.#deps.metrics.attemptFailed(placed, failure.code);
-    const hasShown = state.head !== undefined;
-    if (hasShown || failure.policy.retry !== 'elsewhere' || this.#attempts >= MAX_ATTEMPTS)
-      return this.#endWith(failure, { isReported });
-    this.#leaveWorker(state);
-    // When no router can be asked it ends here, and this attempt must not be left and reported a second time.
-    this.#state = { kind: 'unplaced' };
-    if (failure.code !== 'worker_busy') this.#lastFailure = failure;
-    this.#tried.push({ deployment: placed.deployment, worker: placed.worker, code: failure.code });
-    this.#ask();
+  onBroken(run: Run, failure: GatewayError): void {
+    if (!this.#race.goOnWithout(run)) this.#endWith(failure);
   }
 
-  #endWith(error: GatewayError, { isReported = false } = {}): void {
-    if (this.#state.kind === 'over') return;
-    this.#giveUp(error.code, isReported);
-    const isSaid =
-      error.upstream !== undefined && (error.code === 'upstream_rejected' || error.code === 'upstream_throttled');
+  #begin(): void {
+    this.#restsUntil = undefined;
+    const run = new Run(this.#deps, this, this.#asked);
+    this.#race.start(run);
+    this.#ask(run);
+  }
+
+  #ask(run: Run): void {
+    const { ahead, clock, outgoing, routers } = this.#deps;
+    const history = this.#history;
+    const router = outgoing.isConnected ? routers.next() : undefined;
+    if (router === undefined || ++history.questions > MAX_QUESTIONS) return this.#onUnaskable(run);
+    const beside = this.#race.beside(run)?.seen?.placed;
+    const tried = beside === undefined ? history.tried : history.triedBeside(beside);
+    const { nameKey: name } = this.#request;
+    // What is right after a failure is not so for other requests.
+    const slotsAhead = tried.length > 0 || name === undefined ? 0 : ahead.wanted(name, clock.now());
+    const isContinuation = this.#shown !== undefined;
+    const { waitedMs } = history;
+    run.ask(router, envelopeOf(this.#asked, tried, slotsAhead, { waitedMs, isContinuation }));
+  }
+
+  #onUnaskable(run: Run): void {
+    if (this.#race.goOnWithout(run)) return;
+    const { lastFailure, questions } = this.#history;
+    if (questions > MAX_QUESTIONS && lastFailure !== undefined)
+      return this.#endWith(this.#shown?.failure ?? lastFailure);
+    const isBrokerAway = !this.#deps.outgoing.isConnected;
+    const code = isBrokerAway ? 'broker_unavailable' : 'router_unavailable';
+    const what = isBrokerAway ? 'The message broker is away.' : 'No router answers.';
+    this.#endWith(new GatewayError(code, what, { retryAfterMs: 1_000 }));
+  }
+
+  #submit(run: Run, placed: Placed): void {
+    const { metrics, routes } = this.#deps;
+    const { downgradedTo, timeoutMs, hedgeAfterMs } = placed;
+    this.#placed = placed;
+    if (downgradedTo !== undefined) this.#terms = routes.termsOf(this.#request, downgradedTo);
+    if (timeoutMs !== undefined) this.#deadline = Math.min(this.#deadline, this.#request.receivedAt + timeoutMs);
+    const isRetry = this.#history.failures.length > 0 && !this.#race.isSecond(run);
+    if (isRetry) metrics.retries.inc({ route: this.#terms.label });
+    const continues = this.#shown?.continuation?.continues;
+    const attempt = this.#history.begin(placed);
+    run.submit(placed, { attempt, deadline: this.#deadline, creditBytes: this.#relay.creditBytes, continues });
+    if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
+      this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
+  }
+
+  /** The first token is late: a second attempt may begin elsewhere, beside the first. */
+  #hedge(): void {
+    const { policy, hedges } = this.#terms;
+    const { attempts, costNanoUsd } = this.#history;
+    const isAffordable = attempts < policy.maxAttempts && costNanoUsd < (policy.maxCostNanoUsd ?? Infinity);
+    if (this.#isOver || !isAffordable || hedges?.tryWithdraw(this.#deps.clock.now()) !== true) return;
+    const run = new Run(this.#deps, this, this.#request);
+    this.#race.startHedge(run);
+    this.#ask(run);
+  }
+
+  /** This one is the first to show something, so it is the answer. */
+  #choose(run: Run): void {
+    const loser = this.#race.win(run);
+    this.#placed = run.seen?.placed;
+    if (loser === undefined) return;
+    loser.giveUp('hedge_lost');
+    this.#history.costNanoUsd += loser.costNanoUsd;
+  }
+
+  /** The request, or what is left to ask of it. */
+  get #asked(): AdmittedRequest {
+    return this.#shown?.continuation?.request ?? this.#request;
+  }
+
+  /** Names in the stream who goes on with it, and why. */
+  #showSeam({ failure }: ShownStream): void {
+    const deployment = toHeaderValue(this.#placed?.deployment ?? '');
+    this.onData(Buffer.from(`: sluice continued by ${deployment} after ${failure?.code ?? ''}\n\n`));
+    this.#deps.metrics.streamContinuations.inc();
+  }
+
+  #endWith(error: GatewayError): void {
+    if (this.#isOver) return;
+    this.#race.giveUp(error.code);
     this.#relay.fail(error, progressHeaders(this.#progress()));
     if (error.code === 'internal')
       this.#deps.log.error({ requestId: this.#request.id, err: error.cause }, 'internal error');
-    this.#over(error.code, isSaid ? (error.upstream?.status ?? error.policy.status) : error.policy.status);
+    this.#over(error.code, providersVerdict(error)?.status ?? error.policy.status);
   }
 
   #onClientGone(): void {
-    if (this.#state.kind === 'over') return;
-    this.#giveUp('client_closed_request');
+    if (this.#isOver) return;
+    this.#race.giveUp('client_closed_request');
     this.#relay.destroy();
     this.#over('client_closed_request', 499);
   }
 
-  /** Leaves whoever works or holds a place for this request. `isReported`: the worker knows of the end already. */
-  #giveUp(code: ErrorCode, isReported = false): void {
-    const state = this.#state;
-    if (state.kind === 'asking' || state.kind === 'waiting') {
-      this.#deps.outgoing.abandon(state.router, state.stream);
-      this.#deps.inbox.close(state.stream);
-    } else if (state.kind === 'running') {
-      if (!isReported) {
-        this.#deps.outgoing.cancel(state.seen.placed.worker, state.stream, code);
-        this.#deps.witness.failed(state.seen, code);
-      }
-      this.#leaveWorker(state);
-    }
-  }
-
-  #leaveWorker({ stream, seen }: { stream: number; seen: SeenAttempt }): void {
-    this.#deps.inbox.close(stream);
-    this.#deps.uploads.end(stream);
-    this.#deps.workers.ended(seen.placed.worker);
-  }
-
-  #grant(bytes: number): void {
-    const state = this.#state;
-    if (state.kind === 'running') this.#deps.outgoing.credit(state.seen.placed.worker, state.stream, bytes);
-  }
-
-  #answerHeaders(head: ResponseHead): HeaderList {
-    return answerHeaders(head, this.#request.stream, this.#progress());
-  }
-
   #progress(): Progress {
-    return {
-      requestId: this.#request.id,
-      deployment: this.#deployment,
-      attempts: this.#attempts,
-      queueMs: this.#queueMs,
-    };
+    const { attempts, queueMs, failures } = this.#history;
+    const { isHedged } = this.#race;
+    return { requestId: this.#request.id, placed: this.#placed, attempts, queueMs, failures, isHedged };
   }
 
   #over(error: ErrorCode | null, status: number, end?: AttemptEnd): void {
-    if (this.#state.kind === 'over') return;
-    this.#state = { kind: 'over' };
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#shown?.end();
     const { clock, log, metrics, onOver } = this.#deps;
     const { id, principal, model, endpoint, stream, receivedAt } = this.#request;
     const durationMs = clock.now() - receivedAt;
     metrics.requestEnded(endpoint, status, error, durationMs);
+    const { isHedged, hedgeWon } = this.#race;
+    if (isHedged) metrics.hedges.inc({ route: this.#terms.label, won: String(hedgeWon) });
     log.info({
       requestId: id,
       keyName: principal.keyName,
       endpoint,
       model,
       stream,
-      deployment: this.#deployment,
-      attempts: this.#attempts,
+      deployment: this.#placed?.deployment,
+      attempts: this.#history.attempts,
       status,
       code: error ?? undefined,
       durationMs: Math.round(durationMs),

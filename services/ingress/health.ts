@@ -25,6 +25,7 @@ export class Health {
   readonly #pools: readonly string[];
   readonly #pingRedis: (() => Promise<void>) | undefined;
   readonly #ledgers = new Map<string, { beat: LedgerBeat; at: Millis }>();
+  #wasReady = false;
   isDraining = false;
 
   /** @param pools those that the configuration names; @param pingRedis throws when Redis is away; undefined without Redis */
@@ -75,8 +76,9 @@ export class Health {
     };
     // A pool without a worker fails its own models only; the others are served.
     const isServing = this.#pools.some((pool) => served.has(pool));
-    const needed = [checks['nats'], checks['router'], checks['ledger'], checks['postgres'], checks['redis']];
-    const isReady = isServing && needed.every((check) => check?.ok === true);
+    const needed = this.#wasReady ? ALWAYS_NEEDED : NEEDED_TO_BEGIN;
+    const isReady = isServing && needed.every((name) => checks[name]?.ok === true);
+    this.#wasReady ||= isReady;
     return { status: this.isDraining ? 'draining' : isReady ? 'ready' : 'not_ready', checks };
   }
 
@@ -100,6 +102,13 @@ export class Health {
     }
   }
 }
+
+const ALWAYS_NEEDED = ['nats', 'router'];
+/**
+ * Without a ledger no key is known. Later those that are known go on, usage waits in JetStream and limits are each
+ * worker's own: a balancer that took every ingress out for that would make an outage of it.
+ */
+const NEEDED_TO_BEGIN = [...ALWAYS_NEEDED, 'ledger', 'postgres', 'redis'];
 
 const good = (detail: string): Check => ({ ok: true, detail });
 const bad = (detail: string): Check => ({ ok: false, detail });

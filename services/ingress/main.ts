@@ -4,20 +4,26 @@ import type { Bus } from '../../shared/bus.ts';
 import type { Catalog } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { Config } from '../../shared/config.ts';
+import { configuredDeployments } from '../../shared/configured-deployments.ts';
+import type { ForcedStates } from '../../shared/forced-states.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
 import { KeyChanged } from '../../shared/messages/key.ts';
+import { poolsOf } from '../../shared/pools.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
 import { Authenticator } from './authenticate.ts';
 import { SlotsAhead } from './core/slots-ahead.ts';
+import { TranscriptRoom } from './core/transcript.ts';
+import { DeploymentWatch } from './deployment-watch.ts';
 import { Exchanges } from './exchanges.ts';
 import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
 import { IngressMetrics } from './metrics.ts';
 import { Outgoing } from './outgoing.ts';
+import { RouteBook } from './route-terms.ts';
 import { Routers } from './routers.ts';
 import { buildServer } from './server.ts';
 import { Uploads } from './uploads.ts';
@@ -30,6 +36,8 @@ const DRAIN_LIMIT_MS = 30_000;
 /** A stopping ingress gives the requests and answers that are on their way this long once it is idle. */
 const LAST_REQUEST_MS = 250;
 const JOURNAL_DRAIN_MS = 10_000;
+/** What is kept of streams that another deployment may go on with, all together. */
+const TRANSCRIPT_BYTES = 256 * 1024 * 1024;
 /** Connections that the system holds until they are accepted: a burst of clients must not be refused. */
 const BACKLOG = 4_096;
 
@@ -42,6 +50,7 @@ export interface IngressDeps {
   readonly log: Log;
   readonly catalog: Catalog;
   readonly registry: Registry;
+  readonly forced: Pick<ForcedStates, 'all' | 'force' | 'release'>;
   /** Throws when Redis is away; undefined without Redis. */
   readonly pingRedis?: () => Promise<void>;
 }
@@ -57,7 +66,7 @@ export interface Ingress {
 
 /** Starts an ingress and listens. @throws Error with `code: 'EADDRINUSE'` and the like when it cannot */
 export async function startIngress(deps: IngressDeps): Promise<Ingress> {
-  const { config, bus, journalBus, clock, log, catalog, registry } = deps;
+  const { config, bus, journalBus, clock, log, catalog, registry, forced } = deps;
   const id = makeInstanceId('ing');
   const onPeerGone = (peer: string): void => {
     routers.remove(peer);
@@ -88,11 +97,15 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
   const exchanges: Exchanges = new Exchanges({
     ...{ clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
+    routes: new RouteBook(catalog),
+    transcripts: new TranscriptRoom(TRANSCRIPT_BYTES),
+    random: Math.random,
     keepAliveMs: config.server.keepAliveMs,
   });
   const authenticator = new Authenticator(config.auth, bus, clock);
-  const pools = config.providers.map(({ name }) => name);
+  const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
+  const watch = new DeploymentWatch({ clock, forced, configured: configuredDeployments(config) });
   const { bodyLimitBytes, requestTimeoutMs } = config.server;
   const app = buildServer({
     authenticator,
@@ -104,16 +117,25 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     registry,
     bodyLimitBytes,
     catalog,
+    forced,
+    watch,
   });
 
   const subscriptions = [
     inbox.listen(),
-    bus.onMessage(beatWildcard('router'), RouterBeat, (beat) => routers.onBeat(beat)),
+    bus.onMessage(beatWildcard('router'), RouterBeat, (beat) => {
+      routers.onBeat(beat);
+      watch.onRouterBeat(beat);
+    }),
     bus.onMessage(beatWildcard('worker'), WorkerBeat, (beat) => {
       workers.onBeat(beat);
+      watch.onWorkerBeat(beat);
       if (beat.isDraining) ahead.removeWorker(beat.worker);
     }),
-    bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => health.onLedgerBeat(beat)),
+    bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => {
+      health.onLedgerBeat(beat);
+      watch.onLedgerBeat(beat);
+    }),
     bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
   ];
   bus.onConnection((isConnected) => {
@@ -132,6 +154,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     outgoing.giveBack(ahead.expire(now));
     exchanges.sweep(now);
     witness.sweep(now);
+    watch.sweep(now, stalledMs);
   }, SWEEP_EVERY_MS);
 
   /**

@@ -23,6 +23,14 @@ interface Instruments {
 export class IngressMetrics {
   /** Requests placed without asking a router. */
   readonly placedAhead: Counter.Internal;
+  /** Attempts begun after another one of the same request had failed, by route. */
+  readonly retries: Counter<'route'>;
+  /** Retries that were not made, since there had been too many of late. */
+  readonly retryBudgetExhausted: Counter<'route'>;
+  /** Second attempts begun beside a slow one, and whether theirs was the answer. */
+  readonly hedges: Counter<'route' | 'won'>;
+  /** Streams that another deployment went on with. */
+  readonly streamContinuations: Counter;
   readonly #requests: Counter<'endpoint' | 'status' | 'code'>;
   readonly #requestSeconds: Readonly<Record<Endpoint, Histogram.Internal<'endpoint'>>>;
   readonly #failures: Counter<'deployment' | 'code'>;
@@ -48,6 +56,29 @@ export class IngressMetrics {
       registers,
     });
     this.placedAhead = placedAhead.labels();
+    this.retries = new Counter({
+      name: 'sluice_retries_total',
+      help: 'Attempts begun after another one of the same request had failed, by route.',
+      labelNames: ['route'],
+      registers,
+    });
+    this.retryBudgetExhausted = new Counter({
+      name: 'sluice_retry_budget_exhausted_total',
+      help: 'Failures told to the client since the route had retried too much of late, by route.',
+      labelNames: ['route'],
+      registers,
+    });
+    this.hedges = new Counter({
+      name: 'sluice_hedges_total',
+      help: 'Second attempts begun beside a slow one, by route, and whether their answer was the first.',
+      labelNames: ['route', 'won'],
+      registers,
+    });
+    this.streamContinuations = new Counter({
+      name: 'sluice_stream_continuations_total',
+      help: 'Streams that broke and that another deployment went on with.',
+      registers,
+    });
     const requestSeconds = new Histogram({
       name: 'sluice_request_duration_seconds',
       help: 'From admission to the last byte.',

@@ -72,6 +72,11 @@ export class Relay {
     return this.#blockedSince === undefined ? 0 : now - this.#blockedSince;
   }
 
+  /** How far the stream may go ahead of its client now. */
+  get creditBytes(): number {
+    return Math.max(0, CREDIT_BYTES - this.#untaken - this.#ungranted);
+  }
+
   silentFor(now: Millis): Millis {
     return now - this.#lastWriteAt;
   }

@@ -7,15 +7,15 @@ import { toOpenAiError } from '../../shared/dialects/openai-error.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import { makeRequestId } from '../../shared/ids.ts';
 import type { Log } from '../../shared/log.ts';
-import type { Health } from './health.ts';
+import type { AdminHealthDeps } from './routes/admin-health.ts';
+import { adminHealthRoutes } from './routes/admin-health.ts';
 import { healthRoutes } from './routes/health.ts';
-import { inferenceRoutes } from './routes/inference.ts';
-import type { ModelDeps } from './routes/models.ts';
+import type { InferenceDeps } from './routes/inference.ts';
+import { inferenceRoutes, ROUTER_DOOR } from './routes/inference.ts';
 import { modelRoutes } from './routes/models.ts';
 
-export interface ServerDeps extends ModelDeps {
+export interface ServerDeps extends InferenceDeps, AdminHealthDeps {
   readonly log: Log;
-  readonly health: Health;
   readonly registry: Registry;
   readonly bodyLimitBytes: number;
 }
@@ -49,6 +49,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   inferenceRoutes(app, deps);
   modelRoutes(app, deps);
   healthRoutes(app, deps);
+  adminHealthRoutes(app, deps);
   return app;
 }
 
@@ -56,15 +57,19 @@ const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
 
 function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const path = request.url.split('?', 1)[0] ?? request.url;
-  const allowed = METHODS.filter(
-    (method) => app.findRoute({ url: path, method }) !== null || (path.startsWith('/v1/models/') && method === 'GET'),
-  );
+  const url = patternOf(path);
+  const allowed = METHODS.filter((method) => app.findRoute({ url, method }) !== null);
   const said = `${request.method} ${path.slice(0, 200)}`;
   if (allowed.length === 0)
     return reply.headers({}).send(new GatewayError('unknown_url', `Unknown request URL: ${said}.`));
   return reply
     .header('allow', allowed.join(', '))
     .send(new GatewayError('method_not_allowed', `Not allowed: ${said}. Allowed: ${allowed.join(', ')}.`));
+}
+
+/** As the routes were registered: these are the parts of a path that vary. */
+function patternOf(path: string): string {
+  return path.replace(/^\/router\/[^/]+/, ROUTER_DOOR).replace(/(\/v1\/models\/|\/admin\/deployments\/).+/, '$1*');
 }
 
 /** Everything that was thrown on the way to an exchange: ours as it is, fastify's by its code, the unknown as `internal`. */

@@ -17,7 +17,8 @@ const MAX_REMEMBERED = 8_192;
 /** What the ingress knows of one attempt: enough to write its account when its worker no longer can. */
 export interface SeenAttempt {
   /** Not the whole request: an attempt is remembered for seconds, and its body must not be. */
-  readonly request: Pick<AdmittedRequest, 'id' | 'principal' | 'model' | 'endpoint' | 'stream' | 'traceparent'>;
+  readonly request: Pick<AdmittedRequest, 'id' | 'principal' | 'model' | 'endpoint' | 'stream' | 'traceparent'> &
+    Partial<Pick<AdmittedRequest, 'lane'>>;
   readonly placed: Placed;
   readonly attempt: number;
   readonly startedEpochMs: number;
@@ -66,14 +67,24 @@ export class Witness {
     list.push({ seen, end, error, at: this.#clock.now() });
   }
 
-  /** An attempt failed or was given up; what it used is known from what was seen of it. */
-  failed(seen: SeenAttempt, error: ErrorCode): void {
-    this.ended(seen, this.#endAsSeen(seen), error);
+  /**
+   * An attempt failed or was given up; what it used is known from what was seen of it.
+   * @returns what it cost by that, in nano-dollars; 0 when no price is known
+   */
+  failed(seen: SeenAttempt, error: ErrorCode): number {
+    const end = this.#endAsSeen(seen);
+    this.ended(seen, end, error);
+    return end.costNanoUsd ?? 0;
   }
 
-  /** An attempt is lost with its worker, or cannot be reported by it: its account is written now. */
-  lost(seen: SeenAttempt, error: ErrorCode): void {
-    this.#journal.record(this.#event(seen, this.#endAsSeen(seen), error));
+  /**
+   * An attempt is lost with its worker, or cannot be reported by it: its account is written now.
+   * @returns as `failed`
+   */
+  lost(seen: SeenAttempt, error: ErrorCode): number {
+    const end = this.#endAsSeen(seen);
+    this.#journal.record(this.#event(seen, end, error));
+    return end.costNanoUsd ?? 0;
   }
 
   /** A worker is gone: the ends that it may have taken with it are written. */
@@ -117,6 +128,7 @@ export class Witness {
     error: ErrorCode | null,
   ): UsageRecorded {
     const deployment = this.#catalog.deployment(placed.deployment);
+    const { keyId, keyName, team } = request.principal;
     return {
       v: 1,
       attemptId: attemptIdOf(request.id, attempt),
@@ -124,9 +136,14 @@ export class Witness {
       attempt,
       source: 'ingress',
       startedEpochMs,
-      ...request.principal,
+      keyId,
+      keyName,
+      team,
       model: request.model,
       route: placed.route,
+      reason: placed.reason,
+      variant: placed.variant ?? null,
+      lane: request.lane === 'interactive' ? null : request.lane,
       deployment: placed.deployment,
       provider: deployment?.provider ?? placed.pool,
       upstreamModel: deployment?.upstreamModel ?? placed.deployment,

@@ -21,7 +21,7 @@ function make(): {
 }
 
 const beat = (worker: string, ...pools: string[]): Parameters<WorkerWatch['onBeat']>[0] => ({
-  ...{ v: 1, worker, isDraining: false },
+  ...{ v: 1, worker, isDraining: false, deployments: [] },
   pools: pools.map((pool) => ({ pool, capacity: 1, inFlight: 0 })),
 });
 

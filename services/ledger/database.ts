@@ -10,7 +10,7 @@ const POOL_SIZE = 6;
 const CONNECT_TIMEOUT_MS = 5_000;
 const IDLE_CLOSE_MS = 10_000;
 /** A batch takes tens of milliseconds. Far below the stream's `ack_wait`, so that a stuck statement is over before. */
-const STATEMENT_TIMEOUT_MS = 15_000;
+const STATEMENT_TIMEOUT_MS = 5_000;
 /** More silence than any statement may make: the server hangs or the link is dead, which TCP notices after 15 minutes. */
 const SILENCE_AFTER_STATEMENT_MS = 5_000;
 

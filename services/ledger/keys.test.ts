@@ -45,6 +45,30 @@ test("an admin's principal says so", async () => {
   expect(await lookupByHash(db, hashOfToken(token))).toMatchObject({ keyName: 'boss', isAdmin: true });
 });
 
+test.each([
+  { said: undefined, principal: {}, listed: 'all' },
+  { said: 'all' as const, principal: {}, listed: 'all' },
+  { said: [] as const, principal: { overrides: [] }, listed: [] },
+  {
+    said: ['strategy', 'lane', 'strategy'] as const,
+    principal: { overrides: ['strategy', 'lane'] },
+    listed: ['strategy', 'lane'],
+  },
+])('what its requests may say of their own routing: $said', async ({ said, principal, listed }) => {
+  const key = { name: 'one', ...(said !== undefined && { overrides: said }) };
+  const { id, token } = await createKey(db, key);
+  expect(await lookupByHash(db, hashOfToken(token))).toEqual({ keyId: id, keyName: 'one', team: null, ...principal });
+  expect(await listKeys(db)).toMatchObject([{ overrides: listed }]);
+});
+
+test('what is no override is refused', async () => {
+  const overrides = ['strategy' as const, 'luck' as 'lane'];
+  await expect(createKey(db, { name: 'one', overrides })).rejects.toMatchObject({
+    code: 'invalid_request',
+    param: 'overrides',
+  });
+});
+
 test('a revoked key is no key, and its name is free again', async () => {
   const { token, id } = await createKey(db, { name: 'one' });
   const revoked = await revokeKey(db, 'one');

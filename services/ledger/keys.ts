@@ -2,6 +2,8 @@ import { createHash, randomBytes, randomUUIDv7, timingSafeEqual } from 'node:cry
 import { sql } from 'kysely';
 import { DatabaseError } from 'pg';
 import type { Bus } from '../../shared/bus.ts';
+import type { OverridesAllowed } from '../../shared/config/types.ts';
+import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
 import type { KeyChanged } from '../../shared/messages/key.ts';
@@ -21,6 +23,8 @@ export interface NewKey {
   readonly name: string;
   readonly team?: string | null;
   readonly isAdmin?: boolean;
+  /** What its requests may say of their own routing; default: all. */
+  readonly overrides?: OverridesAllowed;
 }
 
 export interface CreatedKey {
@@ -38,6 +42,8 @@ export interface KeyRecord {
   readonly prefix: string;
   readonly team: string | null;
   readonly isAdmin: boolean;
+  /** Names as in `OVERRIDE_NAMES`, as far as this version knows them. */
+  readonly overrides: 'all' | readonly string[];
   readonly createdEpochMs: number;
   readonly revokedEpochMs: number | null;
 }
@@ -52,15 +58,25 @@ export function hashOfToken(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 
-/** @throws GatewayError(`invalid_request`, param `name` or `team`): a bad name, or one that a live key has already */
-export async function createKey(db: Database, { name, team = null, isAdmin = false }: NewKey): Promise<CreatedKey> {
+/**
+ * @throws GatewayError(`invalid_request`, param `name`, `team` or `overrides`): a bad name, one that a live key has
+ * already, or no override's
+ */
+export async function createKey(
+  db: Database,
+  { name, team = null, isAdmin = false, overrides = 'all' }: NewKey,
+): Promise<CreatedKey> {
   checkName(name, 'name');
   if (team !== null) checkName(team, 'team');
+  if (overrides !== 'all') checkOverrides(overrides);
   const secret = randomBytes(TOKEN_BYTES).toString('base64url');
   const token = TOKEN_START + secret;
   const prefix = TOKEN_START + secret.slice(0, SHOWN_CHARACTERS);
   const id = `key_${randomUUIDv7().replaceAll('-', '')}`;
-  const row = { id, name, team, prefix, hash: hashOfToken(token), is_admin: isAdmin, revoked_at: null };
+  const row = {
+    ...{ id, name, team, prefix, hash: hashOfToken(token), is_admin: isAdmin, revoked_at: null },
+    overrides: overrides === 'all' ? null : [...new Set(overrides)],
+  };
   try {
     await db.insertInto('api_keys').values(row).execute();
   } catch (cause) {
@@ -123,16 +139,21 @@ export function announceKeyChange(bus: Bus, { hash }: { readonly hash: string })
   bus.publish(KEYS_CHANGED, message);
 }
 
-/** Whose key has this SHA-256 (hex): null when there is none, or it was revoked. An admin's principal has `isAdmin`. */
+/** Whose key has this SHA-256 (hex): null when there is none, or it was revoked. What is the default is not in it. */
 export async function lookupByHash(db: Database, hash: string): Promise<Principal | null> {
   const key = await db
     .selectFrom('api_keys')
-    .select(['id', 'name', 'team', 'hash', 'is_admin'])
+    .select(['id', 'name', 'team', 'hash', 'is_admin', 'overrides'])
     .where('hash', '=', hash)
     .where('revoked_at', 'is', null)
     .executeTakeFirst();
   if (key === undefined || !isSame(key.hash, hash)) return null;
-  return { keyId: key.id, keyName: key.name, team: key.team, ...(key.is_admin && { isAdmin: true }) };
+  const { id, name, team, is_admin: isAdmin, overrides } = key;
+  return {
+    ...{ keyId: id, keyName: name, team },
+    ...(isAdmin && { isAdmin }),
+    ...(overrides !== null && { overrides }),
+  };
 }
 
 /**
@@ -152,6 +173,14 @@ function checkName(text: string, param: 'name' | 'team'): void {
   if (text.trim() === text && text !== '' && text.length <= MAX_NAME && !/[\u0000-\u001f\u007f]/.test(text)) return;
   const rule = `1 to ${MAX_NAME} characters, without control characters or spaces around it`;
   throw new GatewayError('invalid_request', `A key's ${param} has ${rule}.`, { param });
+}
+
+function checkOverrides(names: readonly string[]): void {
+  const known: readonly string[] = OVERRIDE_NAMES;
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const message = `"${unknown.slice(0, 64)}" is no override. There are: ${OVERRIDE_NAMES.join(', ')}.`;
+  throw new GatewayError('invalid_request', message, { param: 'overrides' });
 }
 
 function isNameTaken(failure: unknown): boolean {
@@ -175,11 +204,15 @@ interface KeyRow {
   prefix: string;
   team: string | null;
   is_admin: boolean;
+  overrides: string[] | null;
   created_at: Date;
   revoked_at: Date | null;
 }
 
-function recordOf({ id, name, prefix, team, is_admin, created_at, revoked_at }: KeyRow): KeyRecord {
-  const revokedEpochMs = revoked_at?.getTime() ?? null;
-  return { id, name, prefix, team, isAdmin: is_admin, createdEpochMs: created_at.getTime(), revokedEpochMs };
+function recordOf({ id, name, prefix, team, is_admin, overrides, created_at, revoked_at }: KeyRow): KeyRecord {
+  return {
+    ...{ id, name, prefix, team, isAdmin: is_admin, overrides: overrides ?? 'all' },
+    createdEpochMs: created_at.getTime(),
+    revokedEpochMs: revoked_at?.getTime() ?? null,
+  };
 }

@@ -12,6 +12,12 @@ export interface AttemptsTable {
   team: string | null;
   model: string;
   route: string | null;
+  /** Why this deployment was chosen; null: recorded before that was told. */
+  reason: string | null;
+  /** The part of a split route. */
+  variant: string | null;
+  /** null: interactive. */
+  lane: string | null;
   deployment: string;
   provider: string;
   upstream_model: string;
@@ -47,6 +53,8 @@ export interface ApiKeysTable {
   prefix: string;
   team: string | null;
   is_admin: boolean;
+  /** What its requests may say of their own routing; null: all of it. */
+  overrides: string[] | null;
   created_at: Generated<Date>;
   revoked_at: Date | null;
 }

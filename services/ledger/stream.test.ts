@@ -57,3 +57,9 @@ test('a full stream refuses, so that publishers keep what they have', async () =
 test('copies that the server cannot keep are an error', async () => {
   await expect(openUsageConsumer(bus, { replicas: 3 })).rejects.toThrow('replicas > 1 not supported');
 });
+
+test('a single server keeps one copy', async () => {
+  await openUsageConsumer(bus);
+  const manager = await bus.jetStreamManager();
+  expect((await manager.streams.info(USAGE_STREAM)).config.num_replicas).toBe(1);
+});

@@ -1,6 +1,7 @@
 import type { Consumer, ConsumerConfig, JetStreamManager, StreamConfig } from 'nats';
 import type { Bus } from '../../shared/bus.ts';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '../../shared/bus.ts';
+import { withReplicas } from '../../shared/replicas.ts';
 import { USAGE_CONSUMER, USAGE_STREAM, USAGE_SUBJECTS } from '../../shared/subjects.ts';
 
 const NANOS_PER_MS = 1_000_000;
@@ -9,14 +10,14 @@ const MAX_BYTES = 2 * 2 ** 30;
 /** A journal that retries a batch for longer than this is caught by the attempt ids. */
 const DUPLICATE_WINDOW_MS = 120_000;
 /** Several times what a batch may take (database.ts, statement timeout): one that was not acknowledged by then is lost. */
-const ACK_WAIT_MS = 30_000;
+const ACK_WAIT_MS = 10_000;
 /** Messages out at all ledgers together: a full batch for each of two, were there one event in each message. */
 const MAX_ACK_PENDING = 4_096;
 
 export interface UsageStreamOptions {
   /** At this much the stream takes no more, and who publishes is told. */
   readonly maxBytes?: number | undefined;
-  /** Copies in a NATS cluster. Not given: what the stream has, 1 for a new one. */
+  /** Copies in a NATS cluster. Not given: as many as it has the servers for (shared/replicas.ts). */
   readonly replicas?: number | undefined;
   /** After this a message that was neither acknowledged nor refused goes to another ledger. */
   readonly ackWaitMs?: number | undefined;
@@ -33,16 +34,17 @@ export interface UsageStreamOptions {
  */
 export async function openUsageConsumer(bus: Bus, options: UsageStreamOptions = {}): Promise<Consumer> {
   const manager = await bus.jetStreamManager();
-  await ensureStream(manager, options);
+  await ensureStream(bus, manager, options);
   await ensureConsumer(manager, options);
   return bus.jetStream().consumers.get(USAGE_STREAM, USAGE_CONSUMER);
 }
 
 async function ensureStream(
+  bus: Bus,
   manager: JetStreamManager,
   { maxBytes = MAX_BYTES, replicas }: UsageStreamOptions,
 ): Promise<void> {
-  const wanted = {
+  const asked = {
     name: USAGE_STREAM,
     subjects: [USAGE_SUBJECTS],
     storage: StorageType.File,
@@ -50,12 +52,18 @@ async function ensureStream(
     discard: DiscardPolicy.New,
     max_bytes: maxBytes,
     duplicate_window: DUPLICATE_WINDOW_MS * NANOS_PER_MS,
-    ...(replicas !== undefined && { num_replicas: replicas }),
   } satisfies Partial<StreamConfig>;
   const found = await unlessNotFound(manager.streams.info(USAGE_STREAM));
-  if (found !== undefined && differences(wanted, found.config).length === 0) return;
-  const made = await (found === undefined ? manager.streams.add(wanted) : manager.streams.update(USAGE_STREAM, wanted));
-  refuseDifferences(`stream ${USAGE_STREAM}`, wanted, made.config);
+  const ensure = async (copies: number): Promise<void> => {
+    const wanted = { ...asked, num_replicas: copies };
+    if (found !== undefined && differences(wanted, found.config).length === 0) return;
+    const made = await (found === undefined
+      ? manager.streams.add(wanted)
+      : manager.streams.update(USAGE_STREAM, wanted));
+    refuseDifferences(`stream ${USAGE_STREAM}`, wanted, made.config);
+  };
+  if (replicas === undefined) await withReplicas(bus, found?.config.num_replicas ?? 1, ensure);
+  else await ensure(replicas);
 }
 
 async function ensureConsumer(

@@ -53,6 +53,10 @@ beforeAll(async () => {
       keyName: 'one',
       team: 'blue',
       model: 'small',
+      route: 'best',
+      reason: 'fallback',
+      variant: 'b',
+      lane: 'batch',
       costNanoUsd: 5,
       error: 'client_closed_request',
       isEstimated: true,
@@ -129,6 +133,15 @@ test.each([
     groupBy: ['error'] as const,
     groups: [{ error: null }, { error: 'client_closed_request' }, { error: 'upstream_failed' }],
   },
+  { groupBy: ['route'] as const, groups: [{ route: null }, { route: 'best' }] },
+  {
+    groupBy: ['reason', 'variant'] as const,
+    groups: [
+      { reason: null, variant: null },
+      { reason: 'fallback', variant: 'b' },
+    ],
+  },
+  { groupBy: ['lane'] as const, groups: [{ lane: 'interactive' }, { lane: 'batch' }] },
   { groupBy: ['deployment', 'deployment'] as const, groups: [{ deployment: 'openai/gpt-4o-mini' }] },
 ])('groups by $groupBy', async ({ groupBy, groups }) => {
   expect((await reportUsage(db, { groupBy })).map(({ group }) => group)).toEqual(groups);
@@ -138,4 +151,8 @@ test('the last attempts, newest first', async () => {
   const [newest, ...others] = await recentAttempts(db, 3);
   expect(newest).toMatchObject({ keyName: 'two', model: 'small', costNanoUsd: 7n, startedEpochMs: NOON + DAY });
   expect(others).toHaveLength(2);
+  expect(newest).toMatchObject({ reason: null, variant: null, lane: 'interactive' });
+  expect(await recentAttempts(db, 1, { model: 'small', key: 'k1' })).toMatchObject([
+    { reason: 'fallback', variant: 'b', lane: 'batch' },
+  ]);
 });

@@ -2,7 +2,8 @@ import type { RawBuilder } from 'kysely';
 import { sql } from 'kysely';
 import type { Database } from './schema.ts';
 
-export type UsageDimension = 'key' | 'model' | 'deployment' | 'team' | 'error' | 'day';
+export type UsageDimension =
+  'key' | 'model' | 'route' | 'deployment' | 'team' | 'error' | 'reason' | 'variant' | 'lane' | 'day';
 
 export interface UsageFilter {
   /** Attempts that began at or after this. */
@@ -31,7 +32,7 @@ export interface Spread {
 }
 
 export interface UsageRow {
-  /** A value for each dimension of `groupBy`, null where attempts have none (no team, no error). `day` is a UTC date, `2026-11-20`. */
+  /** A value for each dimension of `groupBy`, null where attempts have none (no team, no route, no error). `day` is a UTC date, `2026-11-20`. */
   readonly group: Partial<Record<UsageDimension, string | null>>;
   /** attempts = succeeded + errors + cancelled */
   readonly attempts: number;
@@ -64,6 +65,10 @@ export interface RecentAttempt {
   readonly model: string;
   readonly route: string | null;
   readonly deployment: string;
+  /** Why this deployment; null: recorded before that was told. */
+  readonly reason: string | null;
+  readonly variant: string | null;
+  readonly lane: string;
   readonly isStream: boolean;
   readonly inputTokens: number;
   readonly outputTokens: number;
@@ -81,6 +86,8 @@ const DEFAULT_GROUPS = 1_000;
 const MAX_GROUPS = 100_000;
 const MAX_RECENT = 10_000;
 const CANCELLED = 'client_closed_request';
+/** The lane of attempts that name none. */
+const INTERACTIVE = 'interactive';
 
 /** `by` makes the groups, `shown` names them: two keys may have had one name, one after the other. */
 const DIMENSIONS: Record<UsageDimension, { by: RawBuilder<unknown>; shown: RawBuilder<string | null> }> = {
@@ -89,6 +96,10 @@ const DIMENSIONS: Record<UsageDimension, { by: RawBuilder<unknown>; shown: RawBu
   deployment: { by: sql`deployment`, shown: sql`deployment` },
   team: { by: sql`team`, shown: sql`team` },
   error: { by: sql`error`, shown: sql`error` },
+  route: { by: sql`route`, shown: sql`route` },
+  reason: { by: sql`reason`, shown: sql`reason` },
+  variant: { by: sql`variant`, shown: sql`variant` },
+  lane: { by: lane(), shown: lane() },
   day: { by: utcDay(), shown: utcDay() },
 };
 
@@ -147,6 +158,9 @@ export async function recentAttempts(db: Database, limit: number, filter: UsageF
     model: row.model,
     route: row.route,
     deployment: row.deployment,
+    reason: row.reason,
+    variant: row.variant,
+    lane: row.lane ?? INTERACTIVE,
     isStream: row.is_stream,
     inputTokens: row.input_tokens,
     outputTokens: row.output_tokens,
@@ -172,6 +186,10 @@ function conditions({ sinceEpochMs, untilEpochMs, key, model, team }: UsageFilte
 /** The same text each time, so that Postgres sees one expression in `select` and `group by`. */
 function utcDay(): RawBuilder<string> {
   return sql<string>`to_char(started_at at time zone 'UTC', 'YYYY-MM-DD')`;
+}
+
+function lane(): RawBuilder<string> {
+  return sql<string>`coalesce(lane, ${sql.lit(INTERACTIVE)})`;
 }
 
 /** `int8` and `numeric` are bigint (database.ts). */

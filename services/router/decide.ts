@@ -1,28 +1,50 @@
 import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
-import type { Catalog, Deployment } from '../../shared/catalog.ts';
+import type { Catalog, Deployment, Resolution } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
+import type { OnLimitEnd, PolicyOverrides } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Placed, Refused, SlotRange, Tried, Waiting } from '../../shared/messages/envelope.ts';
-import { Envelope } from '../../shared/messages/envelope.ts';
+import { Envelope, HEDGED } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
-import { ingressOfInbox, routerBounceSubject, wantSubject } from '../../shared/subjects.ts';
+import { ingressOfInbox, routerBounceSubject } from '../../shared/subjects.ts';
 import type { AheadGrants } from './ahead.ts';
-import { isSettledChoice, pickOrder } from './core/pick.ts';
+import type { Candidates, Surroundings } from './core/candidates.ts';
+import { findCandidates, isReady, leastBad, nobody, noneNow } from './core/candidates.ts';
+import { scoreComplexity, tierOf } from './core/complexity.ts';
+import type { Requirements } from './core/eligible.ts';
+import { requirementsOf } from './core/eligible.ts';
+import { refuses } from './core/expected-wait.ts';
+import type { HealthTable } from './core/health-table.ts';
+import type { Asked, PickDeps } from './core/pick.ts';
+import { inOrder, isSettledChoice, targetsOf } from './core/pick.ts';
 import type { Slot, SlotTable } from './core/slot-table.ts';
-import type { Waiter, WaitingLines } from './core/waiting-line.ts';
 import type { RouterMetrics } from './metrics.ts';
+import type { Queue, WaitingRequest } from './queue.ts';
 
-/** What a request that waits needs once a slot is there. */
-export interface WaitingRequest extends Waiter {
+/** Output tokens of a request that sets no bound, for what it will probably cost. */
+const USUAL_OUTPUT_TOKENS = 256;
+/** From route to route; the configuration has no circles, so this is never met. */
+const MAX_DOWNGRADES = 8;
+
+/** A question that came, and for as long as it is being answered. */
+export interface Question {
+  readonly envelope: Envelope;
   readonly reply: string;
   readonly stream: number;
-  readonly route: string | null;
-  readonly timeoutMs: number | undefined;
-  /** By pool: the deployment to use there. */
-  readonly deployments: ReadonlyMap<string, Deployment>;
-  readonly avoid: ReadonlySet<string>;
+  /** When it came, or would have come had no router been lost. */
   readonly since: Millis;
+}
+
+/** By whom a question may be answered: a resolved name and what the request asks of a deployment. */
+export interface Serving {
+  readonly resolution: Resolution;
+  readonly variant: string | undefined;
+  readonly required: Requirements;
+  /** The name of the route that stands in for the one that was asked for. */
+  readonly downgradedTo: string | undefined;
+  readonly downgrades: number;
+  readonly avoid: ReadonlySet<string>;
 }
 
 export interface DecideDeps {
@@ -32,7 +54,8 @@ export interface DecideDeps {
   readonly random: () => number;
   readonly catalog: Catalog;
   readonly slots: SlotTable;
-  readonly lines: WaitingLines<WaitingRequest>;
+  readonly health: HealthTable;
+  readonly queue: Queue;
   readonly ahead: AheadGrants;
   readonly metrics: RouterMetrics;
 }
@@ -40,8 +63,6 @@ export interface DecideDeps {
 /** Answers "where?": a slot at once, a place in line, or a refusal. Holds no state of a request but its place in line. */
 export class Decider {
   readonly #deps: DecideDeps;
-  /** Pools whose workers have been asked for slots in this turn. */
-  readonly #wantedThisTurn = new Set<string>();
   /** Whether a pool without workers has none; before that requests wait for them rather than being refused. */
   #isSettled = false;
 
@@ -52,136 +73,241 @@ export class Decider {
   /** An `ask` frame. @throws PoisonedMessage */
   ask(payload: Buffer, stream: number, reply: string): void {
     const envelope = decode(Envelope, payload);
-    try {
-      this.#decide(envelope, stream, reply);
-    } catch (failure) {
-      this.#refuse(reply, stream, GatewayError.from(failure), envelope.tried.length > 0);
-    }
+    const since = this.#deps.clock.now() - (envelope.waitedMs ?? 0);
+    const question: Question = { envelope, reply, stream, since };
+    this.#noteWhatFailed(envelope.tried);
+    this.#answerWith(question, () => {
+      const { model, via, overrides } = envelope;
+      // The ingress has checked them; on the wire they are only a record.
+      const options = { router: via, overrides: overrides as PolicyOverrides | undefined };
+      const resolution = this.#deps.catalog.resolve(model, options);
+      if (resolution === undefined) {
+        const message = `The model \`${model}\` does not exist or you do not have access to it.`;
+        throw new GatewayError('model_not_found', message, { param: 'model' });
+      }
+      this.#decide(question, this.#servingOf(question, resolution));
+    });
   }
 
   /** An `abandon` frame: its client left, or it asks elsewhere. */
   abandon(stream: number, reply: string): void {
-    this.#deps.lines.remove(keyOf(reply, stream));
+    this.#deps.queue.remove(keyOf(reply, stream));
   }
 
   /** Its ingress is dead, with the clients: each place in line would cost a slot that nobody uses. */
   forgetIngress(ingress: string): void {
-    this.#deps.lines.removeWhere(({ reply }) => ingressOfInbox(reply) === ingress);
+    this.#deps.queue.removeWhere(({ question }) => ingressOfInbox(question.reply) === ingress);
     this.#deps.ahead.forgetIngress(ingress);
   }
 
-  /** The pool has slots again: the line moves. */
+  /** The pool has slots again, or one of its deployments is well again: the line moves. */
   serveLine(pool: string): void {
-    const { lines, slots } = this.#deps;
-    const hadLine = lines.waitingIn(pool) > 0;
-    for (let waiter = lines.first(pool); waiter !== undefined; waiter = lines.first(pool)) {
-      const deployment = waiter.deployments.get(pool);
-      const slot = deployment === undefined ? undefined : slots.take(pool, waiter.avoid);
-      if (deployment === undefined || slot === undefined) return;
-      lines.remove(waiter.key);
-      this.#place(waiter, deployment, slot);
-    }
-    // Until they know, workers would keep what is free for us, while others may wait for it.
-    if (hadLine) this.want(pool);
+    const { clock, queue } = this.#deps;
+    const now = clock.now();
+    queue.serve(pool, now, ({ question, serving, deployment, slot, isFallback }) => {
+      const queueMs = now - question.since;
+      this.#place(question, serving, deployment, slot, {
+        reason: this.#reason(question, serving, isFallback),
+        queueMs,
+      });
+    });
   }
 
   /**
-   * Refuses those whose deadline came, and those whose every pool has lost its last worker.
+   * Ends the wait of those whose time came, and of those whose every pool has lost its last worker; lets the lines move
+   * whose deployments are past their limit by now.
    * @param isSettled every worker that lives has been heard of
    */
   sweep(now: Millis, isSettled: boolean): void {
-    const { lines, slots } = this.#deps;
+    const { queue, slots } = this.#deps;
     this.#isSettled = isSettled;
-    for (const waiter of lines.removeExpired(now)) {
-      this.#refuse(
-        waiter.reply,
-        waiter.stream,
-        new GatewayError('deadline_exceeded', 'The deadline came while the request waited for a free slot.'),
-        false,
-      );
+    for (const { question, serving, then } of queue.removeExpired(now)) {
+      this.#answerWith(question, () => {
+        if (then === undefined || deadlineOf(question, this.#deps.clock) <= now)
+          throw new GatewayError('deadline_exceeded', 'The deadline came while the request waited.');
+        this.#endOfLine(question, serving, then, undefined);
+      });
     }
-    if (!isSettled) return;
-    for (const waiter of lines.removeWhere(({ pools }) => !pools.some((pool) => slots.hasWorkers(pool)))) {
-      this.#refuse(waiter.reply, waiter.stream, noWorkers(), false);
+    if (isSettled) {
+      const isLost = ({ deployments }: WaitingRequest): boolean =>
+        !deployments.some(({ pool }) => slots.hasWorkers(pool));
+      for (const { question } of queue.removeWhere(isLost)) this.#refuse(question, noneNow());
     }
+    for (const pool of queue.pools()) this.serveLine(pool);
   }
 
-  /** Tells the workers of a pool how many wait here: at once when a line begins or ends, and with each heartbeat. */
-  want(pool: string): void {
-    const { bus, id, lines } = this.#deps;
-    const message = { v: 1, router: id, pool, waiting: lines.waitingIn(pool) };
-    bus.post(wantSubject(pool), '', FrameType.want, 0, 0, JSON.stringify(message));
+  #servingOf({ envelope }: Question, resolution: Resolution, before?: Serving): Serving {
+    const { catalog } = this.#deps;
+    const { regions } = resolution.policy;
+    // Where a request may go does not change with the route that serves it.
+    const kept = before?.required.regions;
+    const allowed =
+      kept === undefined ? regions : regions === undefined ? kept : regions.filter((r) => kept.includes(r));
+    const { targets, variant } = targetsOf(resolution, affinityOf(envelope));
+    return {
+      resolution: variant === undefined ? resolution : { ...resolution, targets },
+      variant,
+      required: requirementsOf(envelope, allowed, (id) => catalog.deployment(id)?.contextTokens),
+      downgradedTo: before === undefined ? undefined : (resolution.route ?? undefined),
+      downgrades: before === undefined ? 0 : before.downgrades + 1,
+      avoid: new Set(envelope.tried.map(({ worker }) => worker)),
+    };
   }
 
-  #decide(envelope: Envelope, stream: number, reply: string): void {
-    const { ahead, catalog, slots, random, clock } = this.#deps;
-    const resolution = catalog.resolve(envelope.model);
-    if (resolution === undefined) {
-      throw new GatewayError(
-        'model_not_found',
-        `The model \`${envelope.model}\` does not exist or you do not have access to it.`,
-        { param: 'model' },
-      );
-    }
-    const remainingMs = envelope.deadlineEpochMs - clock.epochMs();
-    if (remainingMs <= 0)
+  #decide(question: Question, serving: Serving): void {
+    const { clock, health, slots } = this.#deps;
+    const now = clock.now();
+    if (deadlineOf(question, clock) <= now)
       throw new GatewayError('deadline_exceeded', 'The deadline came before the request was placed.');
-    const affinity = envelope.affinity ?? envelope.principal.keyId;
-    const candidates = pickOrder(resolution, { tried: envelope.tried, affinity }, random);
-    const known = candidates.filter((deployment) => slots.hasWorkers(deployment.pool));
-    const served = known.length === 0 && !this.#isSettled ? candidates : known;
-    this.#noteDeadWorkers(envelope.tried);
-    if (served.length === 0) throw noWorkers();
-    const avoid = new Set(envelope.tried.map(({ worker }) => worker));
+    const around = { health, slots, isSettled: this.#isSettled, now };
+    if (this.#placeNow(question, serving, around, false)) return;
+    if (serving.required.deferred.size > 0 && this.#placeNow(question, serving, around, true)) return;
+    const { resolution, required } = serving;
+    const all = [...resolution.targets.map(({ deployment }) => deployment), ...resolution.fallbacks];
+    const found = findCandidates(all, required, around);
+    if (found.waitable.length + found.shut.length === 0) throw nobody(question.envelope.model, found, required);
+    // The first attempt is still under way: a second one that has to wait, or to hope, is of no use.
+    if (isHedge(question.envelope)) throw noneNow();
+    // Nobody is healthy: better to try one that may have recovered than to fail, or to wait for none.
+    if (found.waitable.length === 0 && this.#placeLeastBad(question, serving, found, around)) return;
+    this.#atLimit(question, serving, found, now);
+  }
+
+  /**
+   * True: it is placed, at a deployment that is ready, in the strategy's order and then the fallbacks'.
+   * @param isDeferred whether those are meant that said "later" to this request, or all the others
+   */
+  #placeNow(question: Question, serving: Serving, around: Surroundings, isDeferred: boolean): boolean {
+    const { health, random } = this.#deps;
+    const { envelope } = question;
+    const { resolution, required } = serving;
+    const { now } = around;
+    const deps: PickDeps = {
+      loadOf: (deployment) => health.load(deployment, envelope.stream, now),
+      isReady: (deployment) =>
+        required.deferred.has(deployment.id) === isDeferred && isReady(deployment, required, around),
+      random,
+    };
+    const asked = askedOf(envelope, serving);
+    for (const { deployment } of inOrder(resolution.policy.strategy, resolution.targets, asked, deps)) {
+      if (this.#offer(question, serving, deployment, false, now)) return true;
+    }
+    return resolution.fallbacks.some(
+      (deployment) => deps.isReady(deployment) && this.#offer(question, serving, deployment, true, now),
+    );
+  }
+
+  #offer(question: Question, serving: Serving, deployment: Deployment, isFallback: boolean, now: Millis): boolean {
+    const { ahead, health, queue, slots } = this.#deps;
+    // Those who wait already come first.
+    if (queue.isWaitedFor(deployment.pool, now)) return false;
+    const { inputTokens } = question.envelope;
+    const mayUse = (worker: string): boolean => health.isUsableAt(deployment.id, worker, inputTokens, now);
+    const slot = slots.take(deployment.pool, serving.avoid, mayUse);
+    if (slot === undefined) return false;
+    const { slotsAhead = 0 } = question.envelope;
+    const granted =
+      slotsAhead > 0 && this.#isLasting(question, serving, deployment, now)
+        ? ahead.grant(deployment.pool, question.reply, slotsAhead)
+        : [];
+    this.#place(question, serving, deployment, slot, {
+      reason: this.#reason(question, serving, isFallback),
+      ahead: granted,
+    });
+    return true;
+  }
+
+  #placeLeastBad(question: Question, serving: Serving, { shut }: Candidates, around: Surroundings): boolean {
+    for (const deployment of leastBad(shut, around)) {
+      const slot = around.slots.take(deployment.pool, serving.avoid);
+      if (slot === undefined) continue;
+      this.#place(question, serving, deployment, slot, { reason: 'least_bad' });
+      return true;
+    }
+    return false;
+  }
+
+  /** Every deployment is busy or limited: what the route says of that. */
+  #atLimit(question: Question, serving: Serving, found: Candidates, now: Millis): void {
+    const { onLimit } = serving.resolution.policy;
+    if (onLimit.kind !== 'queue') return this.#endOfLine(question, serving, onLimit, undefined);
+    const { queue, bus, id, clock } = this.#deps;
+    const deadline = deadlineOf(question, clock);
+    const until = Math.min(deadline, now + (onLimit.forMs ?? Infinity));
+    const { envelope, reply, stream } = question;
     const waiter: WaitingRequest = {
       key: keyOf(reply, stream),
-      pools: [...new Set(served.map(({ pool }) => pool))],
-      deadline: clock.now() + remainingMs,
-      reply,
-      stream,
-      route: resolution.route,
-      timeoutMs: resolution.timeoutMs,
-      deployments: firstByPool(served),
-      avoid,
-      since: clock.now(),
+      deployments: [...found.waitable, ...found.shut],
+      deadline: until,
+      since: now,
+      ...queue.shareOf(envelope.principal),
+      lane: envelope.lane ?? 'interactive',
+      ...{ question, serving, then: onLimit.then },
     };
-    for (const deployment of served) {
-      // Those who wait already come first.
-      if (this.#deps.lines.waitingIn(deployment.pool) > 0) continue;
-      const slot = slots.take(deployment.pool, avoid);
-      if (slot === undefined) continue;
-      // What is right for want of better, or after a failure, is not so for the requests to come.
-      const isLasting = deployment === candidates[0] && envelope.tried.length === 0 && isSettledChoice(resolution);
-      const granted = isLasting ? ahead.grant(deployment.pool, reply, envelope.slotsAhead ?? 0) : [];
-      return this.#place(waiter, deployment, slot, granted);
-    }
-    this.#stand(waiter);
-  }
-
-  #stand(waiter: WaitingRequest): void {
-    const { id, lines, metrics } = this.#deps;
-    const position = lines.add(waiter);
+    const position = queue.add(waiter, now);
     if (position === undefined) {
       throw new GatewayError('queue_full', 'Every deployment of this model is busy and its queue is full.', {
         retryAfterMs: 1_000,
       });
     }
-    metrics.queued.inc();
-    this.#answer(waiter.reply, FrameType.waiting, waiter.stream, { v: 1, router: id, position });
-    for (const pool of waiter.pools) {
-      if (this.#wantedThisTurn.has(pool)) continue;
-      this.#wantedThisTurn.add(pool);
-      setImmediate(() => {
-        this.#wantedThisTurn.delete(pool);
-        if (lines.waitingIn(pool) === 0) return;
-        this.want(pool);
-        this.#deps.ahead.recall(pool);
-      });
+    const waitMs = queue.expectedWaitMs(waiter, position, now);
+    if (refuses({ waitMs, remainingMs: until - now })) {
+      queue.remove(waiter.key);
+      return this.#endOfLine(question, serving, onLimit.then, waitMs);
     }
+    const waiting: Waiting = { v: 1, router: id, position };
+    bus.post(reply, this.#bounce(reply), FrameType.waiting, stream, 0, JSON.stringify(waiting));
   }
 
-  #place(waiter: WaitingRequest, deployment: Deployment, { worker, slot }: Slot, ahead: SlotRange[] = []): void {
-    const { clock, id, metrics } = this.#deps;
+  /** It shall not wait, or not any longer. */
+  #endOfLine(question: Question, serving: Serving, then: OnLimitEnd, waitMs: Millis | undefined): void {
+    const { catalog } = this.#deps;
+    if (then.kind === 'downgrade' && serving.downgrades < MAX_DOWNGRADES) {
+      const resolution = catalog.resolve(then.to, { router: question.envelope.via });
+      if (resolution !== undefined) return this.#decide(question, this.#servingOf(question, resolution, serving));
+    }
+    const wait = waitMs === undefined ? '' : ` The expected wait is ${Math.ceil(waitMs / 1_000)} s.`;
+    const message = `Every deployment of \`${question.envelope.model}\` is at its limit.${wait}`;
+    throw new GatewayError('route_at_capacity', message, { retryAfterMs: waitMs ?? 1_000 });
+  }
+
+  /** Whether the answer is right for the next requests of the name as well. */
+  #isLasting(
+    { envelope }: Question,
+    { resolution, downgradedTo }: Serving,
+    deployment: Deployment,
+    now: Millis,
+  ): boolean {
+    return (
+      deployment === resolution.targets[0]?.deployment &&
+      envelope.tried.length === 0 &&
+      downgradedTo === undefined &&
+      resolution.policy.hedge === undefined &&
+      isSettledChoice(resolution) &&
+      this.#deps.health.isUnrestricted(deployment.id, now)
+    );
+  }
+
+  #reason({ envelope }: Question, { resolution, downgradedTo }: Serving, isFallback: boolean): string {
+    if (envelope.continues === true) return 'continue';
+    if (isHedge(envelope)) return 'hedge';
+    if (downgradedTo !== undefined) return 'downgrade';
+    if (isFallback) return 'fallback';
+    if (envelope.tried.length > 0) return 'retry';
+    return resolution.targets.length === 1 ? 'only' : resolution.policy.strategy;
+  }
+
+  #place(
+    { envelope, reply, stream }: Question,
+    { resolution, variant, downgradedTo }: Serving,
+    deployment: Deployment,
+    { worker, slot }: Slot,
+    { reason, queueMs = envelope.waitedMs ?? 0, ahead = [] }: { reason: string; queueMs?: Millis; ahead?: SlotRange[] },
+  ): void {
+    const { bus, clock, health, id, metrics } = this.#deps;
+    const now = clock.now();
+    const { timeoutMs, hedge } = resolution.policy;
+    const hedgeAfterMs = hedge?.afterMs === 'p95' ? health.p95(deployment.id) : hedge?.afterMs;
     const placed: Placed = {
       v: 1,
       deployment: deployment.id,
@@ -189,43 +315,69 @@ export class Decider {
       worker,
       router: id,
       slot,
-      route: waiter.route,
-      queueMs: Math.max(0, Math.round(clock.now() - waiter.since)),
-      ...(waiter.timeoutMs === undefined ? {} : { timeoutMs: waiter.timeoutMs }),
+      route: resolution.route,
+      reason,
+      ...(variant === undefined ? {} : { variant }),
+      ...(downgradedTo === undefined ? {} : { downgradedTo }),
+      ...(hedgeAfterMs === undefined ? {} : { hedgeAfterMs }),
+      queueMs: Math.max(0, Math.round(queueMs)),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(ahead.length === 0 ? {} : { ahead }),
     };
-    metrics.placed.inc();
-    this.#answer(waiter.reply, FrameType.placed, waiter.stream, placed);
+    health.placed(deployment.id, worker, envelope.inputTokens, now);
+    metrics.placed(reason);
+    bus.post(reply, this.#bounce(reply), FrameType.placed, stream, 0, JSON.stringify(placed));
   }
 
-  #refuse(reply: string, stream: number, error: GatewayError, isRetry: boolean): void {
-    const refused: Refused = { v: 1, error: error.toWire(), isExhausted: isRetry && error.code === 'no_deployment' };
+  /** Runs a decision; what it throws is the answer. */
+  #answerWith(question: Question, decide: () => void): void {
+    try {
+      decide();
+    } catch (failure) {
+      this.#refuse(question, GatewayError.from(failure));
+    }
+  }
+
+  #refuse({ envelope, reply, stream }: Question, error: GatewayError): void {
+    const isNobodyLeft = error.code === 'no_deployment' || error.code === 'route_at_capacity';
+    const refused: Refused = { v: 1, error: error.toWire(), isExhausted: envelope.tried.length > 0 && isNobodyLeft };
     this.#deps.metrics.refused.inc({ code: error.code });
-    this.#answer(reply, FrameType.refused, stream, refused);
+    this.#deps.bus.post(reply, this.#bounce(reply), FrameType.refused, stream, 0, JSON.stringify(refused));
   }
 
-  #answer(reply: string, type: FrameType, stream: number, message: Placed | Waiting | Refused): void {
-    const { bus, id } = this.#deps;
-    bus.post(reply, routerBounceSubject(id, ingressOfInbox(reply)), type, stream, 0, JSON.stringify(message));
+  #bounce(reply: string): string {
+    return routerBounceSubject(this.#deps.id, ingressOfInbox(reply));
   }
 
-  #noteDeadWorkers(tried: readonly Tried[]): void {
-    for (const { worker, code } of tried) if (code === 'worker_lost') this.#deps.slots.suspect(worker);
+  /** What the ingress has met may be news here. */
+  #noteWhatFailed(tried: readonly Tried[]): void {
+    const { clock, health, slots } = this.#deps;
+    for (const { worker, code } of tried) if (code === 'worker_lost') slots.suspect(worker);
+    const last = tried.at(-1);
+    if (last?.retryAfterMs !== undefined) health.throttle(last.deployment, clock.now() + last.retryAfterMs);
   }
+}
+
+function askedOf(envelope: Envelope, { resolution: { complexity, policy } }: Serving): Asked {
+  const { inputTokens, maxOutputTokens = USUAL_OUTPUT_TOKENS, principal, sketch } = envelope;
+  const isTiered = policy.strategy === 'complexity';
+  const scored = isTiered && sketch !== undefined ? tierOf(scoreComplexity(sketch), complexity) : undefined;
+  const tier = (isTiered && principal.team !== null ? complexity.teams.get(principal.team) : undefined) ?? scored;
+  return { affinity: affinityOf(envelope), inputTokens, outputTokens: maxOutputTokens, tier };
+}
+
+function isHedge({ tried }: Envelope): boolean {
+  return tried.some(({ code }) => code === HEDGED);
+}
+
+function affinityOf({ affinity, principal }: Envelope): string {
+  return affinity ?? principal.keyId;
+}
+
+function deadlineOf({ envelope }: Question, clock: Clock): Millis {
+  return clock.now() + envelope.deadlineEpochMs - clock.epochMs();
 }
 
 function keyOf(reply: string, stream: number): string {
   return `${reply} ${stream}`;
-}
-
-function noWorkers(): GatewayError {
-  return new GatewayError('no_deployment', 'No deployment of this model can serve the request now.', {
-    retryAfterMs: 1_000,
-  });
-}
-
-function firstByPool(deployments: readonly Deployment[]): Map<string, Deployment> {
-  const byPool = new Map<string, Deployment>();
-  for (const deployment of deployments) if (!byPool.has(deployment.pool)) byPool.set(deployment.pool, deployment);
-  return byPool;
 }

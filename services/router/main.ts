@@ -3,6 +3,7 @@ import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import type { Catalog } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
+import type { ForcedStates } from '../../shared/forced-states.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import { BEAT_EVERY_MS, SILENT_AFTER_MS, WorkerBeat } from '../../shared/messages/beat.ts';
 import type { RouterBeat } from '../../shared/messages/beat.ts';
@@ -19,14 +20,12 @@ import {
   workerSubject,
 } from '../../shared/subjects.ts';
 import { AheadGrants } from './ahead.ts';
+import { HealthTable } from './core/health-table.ts';
 import { SlotTable } from './core/slot-table.ts';
-import { WaitingLines } from './core/waiting-line.ts';
-import type { WaitingRequest } from './decide.ts';
 import { Decider } from './decide.ts';
-import { createRouterMetrics } from './metrics.ts';
+import { RouterMetrics } from './metrics.ts';
+import { Queue } from './queue.ts';
 
-/** Requests that may wait for one pool at one router; the next one is told `queue_full`. */
-const MAX_WAITING_PER_POOL = 10_000;
 const SWEEP_EVERY_MS = 50;
 
 export interface RouterDeps {
@@ -34,7 +33,10 @@ export interface RouterDeps {
   readonly clock: Clock;
   readonly catalog: Catalog;
   readonly registry: Registry;
+  readonly forced?: Pick<ForcedStates, 'stateOf' | 'onChange' | 'all'>;
   readonly random?: () => number;
+  /** Shares of tenants in a waiting line, by team or key name. */
+  readonly queueWeights?: ReadonlyMap<string, number>;
 }
 
 export interface Router {
@@ -44,13 +46,15 @@ export interface Router {
 }
 
 /** Starts a router: soft state only, complete within one heartbeat of the workers. */
-export function startRouter({ bus, clock, catalog, registry, random = Math.random }: RouterDeps): Router {
+export function startRouter(deps: RouterDeps): Router {
+  const { bus, clock, catalog, registry, random = Math.random, queueWeights = new Map(), forced } = deps;
   const id = makeInstanceId('rtr');
   const slots = new SlotTable();
-  const lines = new WaitingLines<WaitingRequest>(MAX_WAITING_PER_POOL);
-  const metrics = createRouterMetrics(registry, () => lines.size);
+  const health = new HealthTable((deployment) => forced?.stateOf(deployment));
+  const metrics: RouterMetrics = new RouterMetrics(registry, () => queue.lines);
   const ahead = new AheadGrants({ id, bus, clock, slots });
-  const decider = new Decider({ id, bus, clock, random, catalog, slots, lines, ahead, metrics });
+  const queue: Queue = new Queue({ id, bus, slots, health, ahead, metrics, weights: queueWeights });
+  const decider = new Decider({ id, bus, clock, random, catalog, slots, health, queue, ahead, metrics });
   const heardOf = new Map<string, Millis>();
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   let isDraining = false;
@@ -73,12 +77,14 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
   const forget = (worker: string): void => {
     heardOf.delete(worker);
     slots.removeWorker(worker);
+    health.removeWorker(worker);
   };
   const beat = (): void => {
-    const waiting = Object.fromEntries([...lines.pools()].map((pool) => [pool, lines.waitingIn(pool)]));
+    const now = clock.now();
+    const waiting = Object.fromEntries(queue.pools().map((pool) => [pool, queue.wanting(pool, now)]));
     const message: RouterBeat = { v: 1, router: id, isDraining, connection, spent: slots.spent(), waiting };
     bus.publish(beatSubject('router', id), message);
-    for (const pool of lines.pools()) decider.want(pool);
+    for (const pool of queue.pools()) queue.want(pool, now);
   };
   const sweep = (): void => {
     const now = clock.now();
@@ -90,7 +96,16 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
     if (!bus.isConnected) settlesAt = now + SILENT_AFTER_MS;
     decider.sweep(now, now >= settlesAt);
     ahead.sweep(now);
+    health.sweep(now);
   };
+  /** It is not what it was: what was promised of it ahead is asked for anew, and who waits may be served now. */
+  const onHealthChange = (deployment: string): void => {
+    const pool = catalog.deployment(deployment)?.pool;
+    if (pool === undefined) return;
+    ahead.recall(pool);
+    decider.serveLine(pool);
+  };
+  forced?.onChange(onHealthChange);
 
   const subscriptions = [
     bus.onFrames(routerSubject(id), (type, stream, _sequence, payload, reply) => {
@@ -112,6 +127,8 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
       if (message.isDraining) return forget(message.worker);
       const isNew = !heardOf.has(message.worker);
       heardOf.set(message.worker, clock.now());
+      for (const deployment of health.update(message.worker, message.deployments, clock.now()))
+        onHealthChange(deployment);
       // It offers its slots to those that it has heard of: a new one serves at once, not after our next heartbeat.
       if (isNew) beat();
     }),
@@ -129,7 +146,7 @@ export function startRouter({ bus, clock, catalog, registry, random = Math.rando
     // Every slot may have moved meanwhile, and placements were lost: whoever waits here learns it from the beat, or has
     // lost the broker too, and asks anew.
     for (const worker of [...heardOf.keys()]) forget(worker);
-    lines.removeWhere(() => true);
+    queue.removeWhere(() => true);
   });
   const timers = [setInterval(beat, BEAT_EVERY_MS), setInterval(sweep, SWEEP_EVERY_MS)];
   beat();

@@ -8,7 +8,9 @@ import type { Log } from '../../shared/log.ts';
 import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 import { endOf, estimateInputTokens, usageEvent } from './core/account.ts';
+import { redactCredential } from './core/redact-credential.ts';
 import { TimeLimits } from './core/time-limits.ts';
+import type { Ending } from './core/verdict.ts';
 import { visibleHeaders } from './core/visible-headers.ts';
 import type { Dialect, StreamReader } from './dialects/dialect.ts';
 import type { FrameSender } from './send-frames.ts';
@@ -34,6 +36,15 @@ export interface Backend {
   readonly secret: string | undefined;
 }
 
+/** Who is told how the provider does: exactly one end, whatever happens. */
+export interface CallObserver {
+  /** An answer's headers came, of whatever status. */
+  answered(headers: UpstreamHeaders): void;
+  /** The first content token of a stream, or the whole plain answer. */
+  began(): void;
+  ended(ending: Ending, usedTokens: number): void;
+}
+
 export interface AttemptDeps {
   readonly clock: Clock;
   readonly log: Log;
@@ -42,6 +53,7 @@ export interface AttemptDeps {
   readonly ingressId: string;
   readonly backend: Backend;
   readonly deployment: Deployment;
+  readonly observer: CallObserver;
   /** The attempt ended, in whichever way; its slot is free. Called once. */
   readonly onOver: (attempt: Attempt) => void;
 }
@@ -89,11 +101,16 @@ export class Attempt implements UpstreamListener {
     this.#limits = new TimeLimits(deps.backend.timeouts, task.stream, deadline, this.#startedAt);
   }
 
+  get deployment(): string {
+    return this.#deps.deployment.id;
+  }
+
   /** @param body the request's bytes, as the client sent them, in as many parts as they came */
   start(body: readonly Buffer[]): void {
     const { dialect, upstream } = this.#deps.backend;
+    const { upstreamModel, prefill } = this.#deps.deployment;
     try {
-      const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment.upstreamModel);
+      const request = dialect.encodeRequest(this.#task, body, upstreamModel, prefill);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
       this.#fail(GatewayError.from(failure));
@@ -107,8 +124,9 @@ export class Attempt implements UpstreamListener {
   cancel(code: ErrorCode, told?: GatewayError): void {
     if (this.#phase.kind === 'over') return;
     this.#call?.abort();
-    if (told !== undefined) this.#sender.failed(told);
-    this.#conclude(this.#account(), code);
+    const end = this.#account();
+    if (told !== undefined) this.#sender.failed(told, end.costNanoUsd);
+    this.#conclude(end, { code });
   }
 
   /** The client took `bytes` more. */
@@ -135,6 +153,7 @@ export class Attempt implements UpstreamListener {
   onHeaders(status: number, headers: UpstreamHeaders): void {
     if (this.#phase.kind === 'over') return;
     this.#status = status;
+    this.#deps.observer.answered(headers);
     if (status < 200 || status > 299) {
       this.#phase = { kind: 'error', status, headers, parts: [], bytes: 0 };
     } else if (!this.#task.stream) {
@@ -233,7 +252,7 @@ export class Attempt implements UpstreamListener {
       phase.held.push(...output);
       if (!phase.reader.hasContent && phase.heldBytes <= MAX_HELD_BYTES) return;
       phase.isHeadSent = true;
-      this.#limits.progress((this.#firstContentAt = this.#deps.clock.now()));
+      this.#begin();
       this.#sender.head(this.#responseHead(phase.headers, 'text/event-stream; charset=utf-8'));
       this.#sender.data(phase.reader.outputTokensSoFar, phase.held);
       phase.held = [];
@@ -243,10 +262,15 @@ export class Attempt implements UpstreamListener {
     if (output.length > 0) this.#sender.data(phase.reader.outputTokensSoFar, output);
   }
 
+  #begin(): void {
+    this.#limits.progress((this.#firstContentAt = this.#deps.clock.now()));
+    this.#deps.observer.began();
+  }
+
   #completeStream(phase: Phase & { kind: 'stream' }): void {
     const end = this.#account(phase.reader);
     this.#sender.end(end);
-    this.#conclude(end, null);
+    this.#conclude(end, { code: null });
     if (this.#hasUpstreamEnded) return;
     const call = this.#call;
     setTimeout(() => {
@@ -262,13 +286,13 @@ export class Attempt implements UpstreamListener {
     } catch (failure) {
       return this.#fail(GatewayError.from(failure));
     }
-    this.#firstContentAt = this.#deps.clock.now();
+    this.#begin();
     const end = this.#account({ usage: answer.usage, outputTokensSoFar: 0, finish: answer.finish });
     const bodyBytes = answer.body.reduce((sum, part) => sum + part.length, 0);
     const head = this.#responseHead(headers, 'application/json', { bodyBytes, end });
     if (bodyBytes <= MAX_WHOLE_BYTES) {
       this.#sender.whole(head, answer.body);
-      this.#conclude(end, null);
+      this.#conclude(end, { code: null });
     } else {
       this.#sender.head(head);
       const phase: Phase = { kind: 'sending', end, rest: Buffer.concat(answer.body) };
@@ -285,7 +309,7 @@ export class Attempt implements UpstreamListener {
     }
     if (phase.rest.length > 0) return;
     this.#sender.end(phase.end);
-    this.#conclude(phase.end, null);
+    this.#conclude(phase.end, { code: null });
   }
 
   #upstreamError({ status, headers, parts }: Phase & { kind: 'error' }): void {
@@ -294,26 +318,28 @@ export class Attempt implements UpstreamListener {
 
   #fail(error: GatewayError): void {
     if (this.#phase.kind === 'over') return;
-    const told = this.#redact(error);
+    const told = redactCredential(error, this.#deps.backend.secret);
     if (told.cause !== undefined)
       this.#deps.log.debug({ requestId: this.#task.id, code: told.code, err: told.cause }, 'attempt failed');
-    this.#sender.failed(told);
-    this.#conclude(this.#account(), told.code);
+    const end = this.#account();
+    this.#sender.failed(told, end.costNanoUsd);
+    this.#conclude(end, told);
   }
 
   /** The one way out: the account is written and the slot is free. */
-  #conclude(end: AttemptEnd, error: ErrorCode | null): void {
+  #conclude(end: AttemptEnd, ending: Ending): void {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
-    const { journal, workerId, ingressId, deployment, onOver } = this.#deps;
+    const { journal, workerId, ingressId, deployment, observer, onOver } = this.#deps;
     const context = {
       startedEpochMs: this.#startedEpochMs,
       upstreamStatus: this.#status,
-      error,
+      error: ending.code,
       worker: workerId,
       ingress: ingressId,
     };
     journal.record(usageEvent(this.#task, deployment, end, context));
+    observer.ended(ending, end.usage.inputTokens + end.usage.outputTokens);
     onOver(this);
   }
 
@@ -344,16 +370,5 @@ export class Attempt implements UpstreamListener {
       inputTokensEstimate: estimateInputTokens(this.#task),
       ...(plain === undefined ? {} : { plain }),
     };
-  }
-
-  /** A provider may quote the credential in any of its words. */
-  #redact(error: GatewayError): GatewayError {
-    const { secret } = this.#deps.backend;
-    if (secret === undefined || secret === '') return error;
-    const strike = <T extends string | undefined>(text: T): string | T =>
-      text?.replaceAll(secret, '[redacted]') ?? text;
-    const { code, message, param, retryAfterMs, upstream, cause } = error;
-    const said = upstream && { status: upstream.status, code: strike(upstream.code), type: strike(upstream.type) };
-    return new GatewayError(code, strike(message), { param: strike(param), retryAfterMs, upstream: said, cause });
   }
 }

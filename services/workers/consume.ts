@@ -1,6 +1,6 @@
 import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
-import type { Catalog } from '../../shared/catalog.ts';
+import type { Catalog, Deployment } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError, isErrorCode } from '../../shared/errors.ts';
@@ -10,6 +10,8 @@ import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/
 import { SlotsReturned } from '../../shared/messages/slots.ts';
 import { TaskHead } from '../../shared/messages/task.ts';
 import { ingressOfInbox } from '../../shared/subjects.ts';
+import type { Admissions, Refusal } from './admit.ts';
+import { AdmittedCall } from './admit.ts';
 import { Assembly } from './assemble.ts';
 import { Attempt } from './attempt.ts';
 import type { WorkerPool } from './pool.ts';
@@ -19,13 +21,33 @@ import { FrameSender } from './send-frames.ts';
 const INGRESS_SILENT_MS = 2_000;
 const PART_SILENT_MS = 10_000;
 
+/** A task that waits to be admitted; for Redis, a tenth of a second at most. */
+interface Pending {
+  readonly deployment: string;
+  isCancelled: boolean;
+}
+
 /** An ingress that has attempts here. */
 interface Ingress {
   readonly id: string;
   readonly inbox: string;
   readonly attempts: Map<number, Attempt>;
+  readonly pending: Map<number, Pending>;
   heardAt: Millis;
 }
+
+/** A whole task, in a slot. */
+interface Ready {
+  readonly pool: WorkerPool;
+  readonly ingress: Ingress;
+  readonly stream: number;
+  readonly task: TaskHead;
+  readonly body: readonly Buffer[];
+  readonly deployment: Deployment;
+}
+
+/** Why a task was not taken, for the metrics. */
+export type DeclineReason = Refusal['reason'] | 'no_slot' | 'unknown_deployment';
 
 export interface IntakeDeps {
   readonly bus: Bus;
@@ -35,6 +57,8 @@ export interface IntakeDeps {
   readonly catalog: Catalog;
   readonly workerId: string;
   readonly pools: ReadonlyMap<string, WorkerPool>;
+  readonly admissions: Admissions;
+  readonly onDeclined: (pool: string, reason: DeclineReason) => void;
 }
 
 /** Everything that ingresses send to this worker: tasks, the rest of their bodies, credit, cancellation. */
@@ -50,7 +74,7 @@ export class Intake {
     this.#deps = deps;
   }
 
-  /** Attempts under way. */
+  /** Attempts under way, and tasks that wait to be admitted. */
   get live(): number {
     return this.#live;
   }
@@ -92,7 +116,7 @@ export class Intake {
     for (const { key, head } of this.#assembly.dropSilent(now, PART_SILENT_MS)) {
       this.#deps.pools.get(head.pool)?.release();
       const { inbox, stream } = ofPartKey(key);
-      this.#decline(inbox, stream, partsLost());
+      this.#sayDeclined(inbox, stream, partsLost());
     }
   }
 
@@ -102,6 +126,16 @@ export class Intake {
    */
   abortAll(code: ErrorCode): void {
     for (const ingress of this.#ingresses.values()) this.#cancelAll(ingress, code);
+  }
+
+  /** A deployment was taken out of service: what is under way there ends, and goes elsewhere where nothing of it was shown. */
+  endDeployment(id: string, error: GatewayError): void {
+    for (const ingress of this.#ingresses.values()) {
+      for (const attempt of [...ingress.attempts.values()])
+        if (attempt.deployment === id) attempt.cancel(error.code, error);
+      for (const [stream, pending] of ingress.pending)
+        if (pending.deployment === id) this.#cancelPending(ingress, stream, pending, error);
+    }
   }
 
   /** Takes nothing more: who was sent here before the routers knew is sent elsewhere. */
@@ -119,7 +153,8 @@ export class Intake {
     const { task, body } = this.#readTask(ingress, stream, payload);
     const pool = this.#deps.pools.get(task.pool);
     if (this.#isClosed || pool === undefined || !pool.take(task.router, task.slot)) {
-      return this.#decline(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker has no free slot.'));
+      this.#deps.onDeclined(pool?.name ?? '', 'no_slot');
+      return this.#sayDeclined(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker has no free slot.'));
     }
     if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
     this.#assembly.begin(partKey(ingress, stream), task, body, this.#deps.clock.now());
@@ -132,14 +167,14 @@ export class Intake {
       const { head, body } = splitHead(payload);
       return { task: decode(TaskHead, head), body };
     } catch (cause) {
-      this.#decline(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker cannot read the task.'));
+      this.#sayDeclined(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker cannot read the task.'));
       throw cause;
     }
   }
 
   /** Says that no attempt was begun. */
-  #decline(inbox: string, stream: number, why: GatewayError): void {
-    new FrameSender(this.#deps.bus, inbox, stream, 0).failed(why);
+  #sayDeclined(inbox: string, stream: number, why: GatewayError): void {
+    new FrameSender(this.#deps.bus, inbox, stream, 0).declined(why);
   }
 
   #onChunk(ingress: Ingress, stream: number, sequence: number, part: Buffer): void {
@@ -148,37 +183,95 @@ export class Intake {
       return this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, assembled.taken);
     if (assembled.kind === 'broken') {
       if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
-      return this.#decline(ingress.inbox, stream, partsLost());
+      return this.#sayDeclined(ingress.inbox, stream, partsLost());
     }
     const pool = this.#deps.pools.get(assembled.task.head.pool);
     if (pool !== undefined) this.#start(pool, ingress, stream, assembled.task.head, assembled.task.parts);
   }
 
   #start(pool: WorkerPool, ingress: Ingress, stream: number, task: TaskHead, body: readonly Buffer[]): void {
-    const { bus, catalog, clock, journal, log, workerId } = this.#deps;
-    const sender = new FrameSender(bus, ingress.inbox, stream, task.creditBytes);
-    const deployment = catalog.deployment(task.deployment);
+    const deployment = this.#deps.catalog.deployment(task.deployment);
     if (deployment === undefined) {
-      pool.release();
-      sender.failed(new GatewayError('worker_busy', 'This worker does not know the deployment.'));
-      return;
+      const error = new GatewayError('worker_busy', 'This worker does not know the deployment.');
+      return this.#decline(pool, ingress, stream, { reason: 'unknown_deployment', error });
     }
+    const ready: Ready = { pool, ingress, stream, task, body, deployment };
+    const admitted = this.#deps.admissions.admit(task, deployment, pool);
+    if (admitted instanceof Promise) void this.#beginWhen(admitted, ready);
+    else this.#begin(ready, admitted);
+  }
+
+  async #beginWhen(admitting: Promise<AdmittedCall | Refusal>, ready: Ready): Promise<void> {
+    const { ingress, stream, deployment, pool } = ready;
+    const pending: Pending = { deployment: deployment.id, isCancelled: false };
+    ingress.pending.set(stream, pending);
+    this.#live++;
+    const admitted = await admitting;
+    if (pending.isCancelled) {
+      if (admitted instanceof AdmittedCall) admitted.withdraw();
+      pool.release();
+    } else {
+      ingress.pending.delete(stream);
+      this.#begin(ready, admitted);
+    }
+    this.#ended();
+  }
+
+  #begin({ pool, ingress, stream, task, body, deployment }: Ready, admitted: AdmittedCall | Refusal): void {
+    if (!(admitted instanceof AdmittedCall)) return this.#decline(pool, ingress, stream, admitted);
+    const { bus, clock, journal, log, workerId } = this.#deps;
     const onOver = (over: Attempt): void => {
       if (ingress.attempts.get(stream) === over) ingress.attempts.delete(stream);
       pool.release();
-      this.#live--;
-      if (this.#live === 0) this.#onIdle?.();
+      this.#ended();
     };
-    const deps = { clock, log, journal, workerId, ingressId: ingress.id, backend: pool.backend, deployment, onOver };
-    const attempt = new Attempt(deps, task, sender);
+    const { backend } = pool;
+    const deps = {
+      clock,
+      log,
+      journal,
+      workerId,
+      ingressId: ingress.id,
+      backend,
+      deployment,
+      observer: admitted,
+      onOver,
+    };
+    const attempt = new Attempt(deps, task, new FrameSender(bus, ingress.inbox, stream, task.creditBytes));
     this.#live++;
     ingress.attempts.set(stream, attempt);
     attempt.start(body);
   }
 
+  #ended(): void {
+    this.#live--;
+    if (this.#live === 0) this.#onIdle?.();
+  }
+
+  /** The task had its slot, and goes elsewhere all the same. */
+  #decline(
+    pool: WorkerPool,
+    ingress: Ingress,
+    stream: number,
+    { reason, error }: { reason: DeclineReason; error: GatewayError },
+  ): void {
+    pool.release();
+    this.#deps.onDeclined(pool.name, reason);
+    this.#sayDeclined(ingress.inbox, stream, error);
+  }
+
+  /** @param told undefined: the ingress wants no more of it */
+  #cancelPending(ingress: Ingress, stream: number, pending: Pending, told?: GatewayError): void {
+    pending.isCancelled = true;
+    ingress.pending.delete(stream);
+    if (told !== undefined) this.#sayDeclined(ingress.inbox, stream, told);
+  }
+
   #onCancel(ingress: Ingress, stream: number, why: string): void {
     const partial = this.#assembly.drop(partKey(ingress, stream));
     if (partial !== undefined) this.#deps.pools.get(partial.pool)?.release();
+    const pending = ingress.pending.get(stream);
+    if (pending !== undefined) this.#cancelPending(ingress, stream, pending);
     ingress.attempts.get(stream)?.cancel(isErrorCode(why) ? why : 'client_closed_request');
   }
 
@@ -190,13 +283,14 @@ export class Intake {
   #cancelAll(ingress: Ingress, code: ErrorCode): void {
     // An ingress taken for dead may only have hung: without a word it would wait for these attempts until their deadlines.
     for (const attempt of [...ingress.attempts.values()]) attempt.cancel(code, givenUp());
+    for (const [stream, pending] of ingress.pending) this.#cancelPending(ingress, stream, pending, givenUp());
   }
 
   #ingress(reply: string): Ingress {
     const now = this.#deps.clock.now();
     let ingress = this.#ingresses.get(reply);
     if (ingress === undefined) {
-      ingress = { id: ingressOfInbox(reply), inbox: reply, attempts: new Map(), heardAt: now };
+      ingress = { id: ingressOfInbox(reply), inbox: reply, attempts: new Map(), pending: new Map(), heardAt: now };
       this.#ingresses.set(reply, ingress);
     }
     ingress.heardAt = now;

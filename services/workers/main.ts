@@ -1,5 +1,4 @@
 import type { Registry } from 'prom-client';
-import { Gauge } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import type { Catalog } from '../../shared/catalog.ts';
@@ -12,11 +11,21 @@ import type { WorkerBeat } from '../../shared/messages/beat.ts';
 import { BEAT_EVERY_MS, RouterBeat } from '../../shared/messages/beat.ts';
 import { FrameType, PoisonedMessage } from '../../shared/messages/frame.ts';
 import { SlotsWanted } from '../../shared/messages/slots.ts';
+import { poolsOf } from '../../shared/pools.ts';
+import type { RedisConnection } from '../../shared/redis.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatSubject, beatWildcard, wantSubject, workerSubject } from '../../shared/subjects.ts';
+import type { ForcedHook } from './admit.ts';
+import { Admissions, disabled } from './admit.ts';
+import { Announcer } from './announce.ts';
+import { startHealthChecks } from './check-health.ts';
 import { Intake } from './consume.ts';
+import type { BreakerState } from './core/breaker.ts';
 import { openai } from './dialects/openai.ts';
+import { Guards } from './guards.ts';
+import { WorkerMetrics } from './metrics.ts';
 import { WorkerPool } from './pool.ts';
+import { SharedLimits } from './shared-limits.ts';
 import { Upstream } from './upstream.ts';
 
 /** Time limits of attempts are checked this often: their resolution. */
@@ -33,8 +42,14 @@ export interface WorkersDeps {
   readonly log: Log;
   readonly catalog: Catalog;
   readonly registry: Registry;
+  /** What operators have forced on deployments. undefined: nothing ever is. */
+  readonly forced?: ForcedHook | undefined;
   /** The pools of this process. `baseUrl` is set in each. */
   readonly providers: readonly ProviderConfig[];
+  /** Where limits are shared with all other workers; closed when this worker stops. undefined: they hold for it alone. */
+  readonly redis?: RedisConnection | undefined;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
 }
 
 export interface Workers {
@@ -46,23 +61,43 @@ export interface Workers {
 }
 
 /** Starts one worker process' pools. Only here are the providers' credentials in use. */
-export function startWorkers({ bus, journalBus, clock, log, catalog, registry, providers }: WorkersDeps): Workers {
+export function startWorkers(deps: WorkersDeps): Workers {
+  const { bus, journalBus, clock, log, catalog, registry, providers, forced, random = Math.random } = deps;
   const id = makeInstanceId('wrk');
   const journal = new UsageJournal(journalBus, id, clock, log);
   let isDraining = false;
   let connection = 1;
   let firstRouterAt: Millis | undefined;
   const mayIssue = (): boolean => !isDraining && !journal.isFull && bus.isConnected;
-  const upstreams: Upstream[] = [];
+  const upstreams = new Map<ProviderConfig, Upstream>();
   const pools = new Map<string, WorkerPool>();
   for (const provider of providers) {
     const upstream = new Upstream(provider);
-    upstreams.push(upstream);
+    upstreams.set(provider, upstream);
     const backend = { dialect: openai, upstream, timeouts: provider.timeouts, secret: provider.apiKey };
-    pools.set(provider.name, new WorkerPool(provider, backend, { bus, clock, workerId: id, mayIssue }));
+    for (const pool of poolsOf(provider))
+      pools.set(pool.name, new WorkerPool(pool, backend, { bus, clock, workerId: id, mayIssue }));
   }
-  const intake = new Intake({ bus, clock, log, journal, catalog, workerId: id, pools });
-  reportGauges(registry, pools, journal);
+  const metrics = new WorkerMetrics(registry, { clock, pools, guards: () => guards, journal });
+  const announcer = new Announcer(clock, () => publishBeat());
+  const onTransition = (deployment: string, to: BreakerState): void => {
+    metrics.breakerChanged(deployment, to);
+    log.info({ deployment, breaker: to }, 'a circuit breaker changed');
+  };
+  const guards = new Guards({ catalog, providers, random, onChange: () => announcer.changed(), onTransition });
+  const shared = deps.redis === undefined ? undefined : new SharedLimits(deps.redis, log);
+  const onDegraded = (): void => metrics.decidedWithoutRedis();
+  const admissions = new Admissions({ clock, guards, shared, forced, onDegraded });
+  const onDeclined = metrics.declined.bind(metrics);
+  const intake = new Intake({ bus, clock, log, journal, catalog, workerId: id, pools, admissions, onDeclined });
+  forced?.onChange((deployment) => {
+    if (forced.stateOf(deployment) === 'disabled') intake.endDeployment(deployment, disabled());
+  });
+  const stopChecks = [...upstreams].flatMap(([{ name, healthCheck }, upstream]) => {
+    if (healthCheck === undefined) return [];
+    const onChecked = (failed: string | null): void => guards.checked(name, failed, clock.now());
+    return [startHealthChecks({ upstream, config: healthCheck, random, onChecked })];
+  });
 
   const stall = new StallWatch(SWEEP_EVERY_MS, clock.now());
   /** Comes before anybody is called silent. */
@@ -72,11 +107,16 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
     intake.forgive(stalledMs);
     for (const pool of pools.values()) pool.forgive(stalledMs);
   };
+  const publishBeat = (): void => {
+    const all = [...pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
+    const routers = Math.max(0, ...[...pools.values()].map((pool) => pool.routers));
+    const deployments = guards.reports(clock.now(), routers);
+    const message: WorkerBeat = { v: 1, worker: id, isDraining, connection, pools: all, deployments };
+    bus.publish(beatSubject('worker', id), message);
+  };
   const beat = (): void => {
     forgive();
-    const all = [...pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
-    const message: WorkerBeat = { v: 1, worker: id, isDraining, connection, pools: all };
-    bus.publish(beatSubject('worker', id), message);
+    publishBeat();
     for (const pool of pools.values()) pool.refresh(clock.now());
   };
   const sweep = (): void => {
@@ -124,31 +164,14 @@ export function startWorkers({ bus, journalBus, clock, log, catalog, registry, p
       intake.close();
       clearTimeout(limit);
       for (const timer of timers) clearInterval(timer);
+      for (const stopChecking of stopChecks) stopChecking();
+      shared?.stop();
+      announcer.stop();
       await bus.flush();
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))
         log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
-      await Promise.all(upstreams.map((upstream) => upstream.close()));
+      await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     },
   };
-}
-
-function reportGauges(registry: Registry, pools: ReadonlyMap<string, WorkerPool>, journal: UsageJournal): void {
-  new Gauge({
-    name: 'sluice_worker_in_flight',
-    help: 'Attempts under way, by pool.',
-    labelNames: ['pool'],
-    registers: [registry],
-    collect() {
-      for (const pool of pools.values()) this.set({ pool: pool.name }, pool.inFlight);
-    },
-  });
-  new Gauge({
-    name: 'sluice_worker_usage_backlog',
-    help: 'Usage events that the broker has not acknowledged.',
-    registers: [registry],
-    collect() {
-      this.set(journal.backlog);
-    },
-  });
 }

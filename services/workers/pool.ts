@@ -1,19 +1,26 @@
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
-import type { ProviderConfig } from '../../shared/config.ts';
 import { SILENT_AFTER_MS } from '../../shared/messages/beat.ts';
 import type { RouterBeat } from '../../shared/messages/beat.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 import type { SlotsIssued, SlotsRecalled } from '../../shared/messages/slots.ts';
+import type { PoolConfig } from '../../shared/pools.ts';
 import { routerSubject } from '../../shared/subjects.ts';
 import type { Backend } from './attempt.ts';
+import { AdaptiveLimit } from './core/adaptive-limit.ts';
 import { SlotBook } from './core/slot-book.ts';
+import type { Verdict } from './core/verdict.ts';
 
-/** One provider at this worker: how to call it, and the slots that routers are told of. */
+/** Where an adaptive limit begins, as AIMDLimit of Netflix' concurrency-limits does; it finds its own in minutes. */
+const INITIAL_CONCURRENCY = 20;
+
+/** Slots for a provider's attempts at this worker, or for one of its models: how to call it, and what routers are told. */
 export class WorkerPool {
   readonly name: string;
   readonly backend: Backend;
   readonly #book: SlotBook;
+  /** undefined: the concurrency is fixed. */
+  readonly #adaptive: AdaptiveLimit | undefined;
   readonly #bus: Bus;
   readonly #clock: Clock;
   readonly #workerId: string;
@@ -23,13 +30,17 @@ export class WorkerPool {
   #isIssueScheduled = false;
 
   constructor(
-    provider: ProviderConfig,
+    { name, concurrency, minConcurrency }: PoolConfig,
     backend: Backend,
     deps: { bus: Bus; clock: Clock; workerId: string; mayIssue: () => boolean },
   ) {
-    this.name = provider.name;
+    this.name = name;
     this.backend = backend;
-    this.#book = new SlotBook(provider.concurrency);
+    this.#adaptive =
+      minConcurrency === undefined
+        ? undefined
+        : new AdaptiveLimit({ min: minConcurrency, max: concurrency, initial: INITIAL_CONCURRENCY });
+    this.#book = new SlotBook(this.#adaptive?.limit ?? concurrency);
     this.#bus = deps.bus;
     this.#clock = deps.clock;
     this.#workerId = deps.workerId;
@@ -44,6 +55,11 @@ export class WorkerPool {
     return this.#book.busy;
   }
 
+  /** Routers that live. */
+  get routers(): number {
+    return this.#heardOf.size;
+  }
+
   /** A task came for a slot; false when it must go elsewhere. */
   take(router: string, slot: number): boolean {
     return this.#book.take(router, slot);
@@ -52,6 +68,14 @@ export class WorkerPool {
   release(): void {
     this.#book.release();
     this.#scheduleIssue();
+  }
+
+  /** An attempt is about to give its slot back: how it went says how many there may be at once. */
+  adapt({ health, isOverload }: Verdict): void {
+    if (this.#adaptive === undefined) return;
+    if (isOverload) this.#adaptive.overloaded(this.#clock.now());
+    else if (health === 'success') this.#adaptive.succeeded(this.inFlight);
+    this.#book.capacity = this.#adaptive.limit;
   }
 
   giveBack(router: string, from: number, to: number): void {

@@ -1,6 +1,6 @@
 import type { Bus } from '../../shared/bus.ts';
 import type { GatewayError } from '../../shared/errors.ts';
-import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
+import type { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 
 /** One frame carries at most this much: it must fit, with its parcel's other frames, into one NATS message. */
@@ -64,14 +64,17 @@ export class FrameSender {
     this.#bus.post(this.#inbox, '', FrameType.end, this.#stream, this.#sequence++, JSON.stringify(end));
   }
 
-  failed(error: GatewayError): void {
-    this.#bus.post(
-      this.#inbox,
-      '',
-      FrameType.failed,
-      this.#stream,
-      this.#sequence++,
-      JSON.stringify({ error: error.toWire() }),
-    );
+  /** No attempt was begun. */
+  declined(error: GatewayError): void {
+    this.#fail({ error: error.toWire(), isDeclined: true });
+  }
+
+  /** @param costNanoUsd of what it used until then; null: no price is known */
+  failed(error: GatewayError, costNanoUsd: number | null): void {
+    this.#fail({ error: error.toWire(), costNanoUsd });
+  }
+
+  #fail(message: AttemptFailed): void {
+    this.#bus.post(this.#inbox, '', FrameType.failed, this.#stream, this.#sequence++, JSON.stringify(message));
   }
 }

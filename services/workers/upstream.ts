@@ -26,6 +26,9 @@ const KEEP_ALIVE_MS = 60_000;
 /** Bodies in several parts are joined up to here, for one write; larger ones are written part by part and never copied. */
 const JOIN_BELOW_BYTES = 64 * 1024;
 
+/** A list of models, say. More of it closes the connection. */
+const MAX_CHECK_BYTES = 1024 * 1024;
+
 /** Why a call was ended by us: undici hands it back to `onResponseError`. */
 class Aborted extends Error {
   override readonly name = 'Aborted';
@@ -76,6 +79,28 @@ export class Upstream {
     };
     this.#pool.dispatch(options, handler);
     return handler;
+  }
+
+  /**
+   * The status of a GET with the credential; the body is thrown away.
+   * @throws GatewayError when there is none within `timeoutMs`
+   */
+  async get(path: string, timeoutMs: number): Promise<number> {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const headers = { 'user-agent': 'sluice', accept: 'application/json', ...this.#authorization };
+    try {
+      const { statusCode, body } = await this.#pool.request({
+        path: this.#basePath + path,
+        method: 'GET',
+        headers,
+        signal,
+      });
+      await body.dump({ limit: MAX_CHECK_BYTES, signal });
+      return statusCode;
+    } catch (cause) {
+      if (signal.aborted) throw new GatewayError('upstream_timeout', 'The provider did not answer in time.', { cause });
+      throw explain(cause instanceof Error ? cause : new Error(String(cause)));
+    }
   }
 
   /** Closes idle connections, and those in use as soon as their calls end. */

@@ -44,6 +44,8 @@ export function suggest(word: string, known: Iterable<string>): string | undefin
   let nearest: string | undefined;
   let shortest = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
+    // At least as many edits as the lengths differ by: a word of any length costs little.
+    if (Math.abs(word.length - candidate.length) >= shortest) continue;
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < shortest) [nearest, shortest] = [candidate, distance];
   }

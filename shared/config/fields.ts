@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_RATE } from '../pricing.ts';
-import { parseUsd } from '../money.ts';
+import { NANO_PER_USD, parseUsd } from '../money.ts';
 import { formatDuration, parseDuration } from './duration.ts';
 import { suggest } from './errors.ts';
 import { formatSize, parseSize } from './size.ts';
@@ -30,7 +30,7 @@ function addIssue({ issues }: Context, path: readonly PropertyKey[], message: st
 }
 
 /** A field whose value is what `read` makes of it. A field left blank is not given, so `read` never sees null or ''. */
-function field<T>(read: (value: unknown) => T) {
+export function field<T>(read: (value: unknown) => T) {
   return z.unknown().transform((value, context): T => {
     try {
       if (value === undefined) throw new InvalidValue('is required');
@@ -102,10 +102,52 @@ function take<T>(context: Context, path: readonly PropertyKey[], result: z.ZodSa
 }
 
 /** A map read by `full`, or anything else read by `short`; the problems of either keep their place. */
-export function shorthand<T>(short: z.ZodType<T>, full: z.ZodType<T>) {
+export function shorthand<Short, Full>(short: z.ZodType<Short>, full: z.ZodType<Full>) {
   return z
     .unknown()
-    .transform((input, context): T => take(context, [], (isRecord(input) ? full : short).safeParse(input)));
+    .transform((input, context): Short | Full =>
+      isRecord(input) ? take(context, [], full.safeParse(input)) : take(context, [], short.safeParse(input)),
+    );
+}
+
+/** A list read by `many`, or anything else read by `one`. */
+export function eitherList<One, Many>(one: z.ZodType<One>, many: z.ZodType<Many>) {
+  return z
+    .unknown()
+    .transform((input, context): One | Many =>
+      Array.isArray(input) ? take(context, [], many.safeParse(input)) : take(context, [], one.safeParse(input)),
+    );
+}
+
+/** What `values` reads, unless its parts do not fit each other: `misfit` then says what is wrong with one of its keys. */
+export function fitting<T>(values: z.ZodType<T>, misfit: (value: T) => Misfit | undefined) {
+  return values.transform((value, context): T => {
+    const found = misfit(value);
+    if (found !== undefined) {
+      addIssue(context, found.key === undefined ? [] : [found.key], found.message, { hint: found.hint });
+    }
+    return value;
+  });
+}
+
+interface Misfit {
+  /** undefined: the whole. */
+  readonly key?: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** A list, which must be given unless it is made optional. */
+export function list<Item extends z.ZodType>(item: Item) {
+  return z.array(item, { error: (issue) => (issue.input === undefined ? 'is required' : 'must be a list') });
+}
+
+/** The word that switches a feature off, in place of the map that describes it. */
+export function off() {
+  return field((value): 'off' => {
+    if (value === 'off') return value;
+    throw new InvalidValue('must be `off`, or a map of keys and values');
+  });
 }
 
 function textOf(value: unknown): string {
@@ -139,7 +181,7 @@ export function secret() {
 }
 
 /** A whole number; text of digits is one too, because that is what `${PORT}` gives. */
-export function integer({ min, max }: { readonly min: number; readonly max: number }) {
+export function integer({ min, max }: Bounds) {
   return field((value) => {
     const number = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
     if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max) return number;
@@ -148,17 +190,34 @@ export function integer({ min, max }: { readonly min: number; readonly max: numb
 }
 
 /** Milliseconds. */
-export function duration({ min, max }: { readonly min: number; readonly max: number }) {
-  return field((value) => {
-    if (typeof value === 'number') throw new InvalidValue('has no unit', `\`${value}s\` or \`${value}ms\`?`);
-    const millis = parseDuration(textOf(value));
-    if (millis >= min && millis <= max) return millis;
-    throw new InvalidValue(`must be from ${formatDuration(min)} to ${formatDuration(max)}`);
+export function duration(bounds: Bounds) {
+  return field((value) => millisOf(value, bounds));
+}
+
+/** The word itself, or milliseconds. */
+export function wordOrDuration<const Word extends string>(word: Word, bounds: Bounds) {
+  return field((value): Word | number => {
+    if (value === word) return word;
+    if (typeof value === 'string' && !/^\d/.test(value))
+      throw new InvalidValue(`must be ${word}, or a duration such as 800ms`);
+    return millisOf(value, bounds);
   });
 }
 
+interface Bounds {
+  readonly min: number;
+  readonly max: number;
+}
+
+function millisOf(value: unknown, { min, max }: Bounds): number {
+  if (typeof value === 'number') throw new InvalidValue('has no unit', `\`${value}s\` or \`${value}ms\`?`);
+  const millis = parseDuration(textOf(value));
+  if (millis >= min && millis <= max) return millis;
+  throw new InvalidValue(`must be from ${formatDuration(min)} to ${formatDuration(max)}`);
+}
+
 /** Bytes. */
-export function size({ min, max }: { readonly min: number; readonly max: number }) {
+export function size({ min, max }: Bounds) {
   return field((value) => {
     if (typeof value === 'number') throw new InvalidValue('has no unit', `\`${value}B\` or \`${value}MiB\`?`);
     const bytes = parseSize(textOf(value));
@@ -175,6 +234,31 @@ export function rate() {
     const nano = parseUsd(textOf(value));
     if (nano <= BigInt(MAX_RATE)) return Number(nano);
     throw new InvalidValue('must be at most "10000 USD" per million tokens');
+  });
+}
+
+/** Far below 2^53 nano-dollars, and far above what one request costs. */
+const MAX_COST_USD = 1_000_000n;
+
+/** `0.05 USD` → nano-dollars; more than nothing. */
+export function cost() {
+  return field((value) => {
+    if (typeof value === 'number') throw new InvalidValue('has no currency', `write "${value} USD"`);
+    const nano = parseUsd(textOf(value));
+    if (nano > 0n && nano <= MAX_COST_USD * NANO_PER_USD) return Number(nano);
+    throw new InvalidValue(`must be above "0 USD" and at most "${String(MAX_COST_USD)} USD"`);
+  });
+}
+
+/** `5%`, or 0.05: a number from 0 to 1. */
+export function share() {
+  return field((value) => {
+    const percent = typeof value === 'string' ? /^(\d{1,3}(?:\.\d{1,9})?) ?%$/.exec(value.trim())?.[1] : undefined;
+    const isPlain = typeof value === 'string' && /^\d{1,3}(?:\.\d{1,9})?$/.test(value.trim());
+    const read = percent !== undefined ? Number(percent) / 100 : isPlain ? Number(value) : value;
+    if (typeof read === 'number' && read >= 0 && read <= 1) return read;
+    const hint = typeof read === 'number' && read > 1 && read <= 100 ? `\`${read}%\`?` : undefined;
+    throw new InvalidValue('must be a share from 0 to 1, or from 0% to 100%', percent === undefined ? hint : undefined);
   });
 }
 

@@ -4,6 +4,7 @@ import { KNOWN_PROVIDERS } from '../providers.ts';
 import { ConfigError } from './errors.ts';
 import { loadConfig } from './load.ts';
 import type { LoadConfigOptions } from './load.ts';
+import { DEFAULT_BREAKER, DEFAULT_COMPLEXITY, DEFAULT_POLICY, NO_HEDGE } from './types.ts';
 
 type Env = LoadConfigOptions['env'];
 
@@ -39,31 +40,101 @@ redis: { url: "redis://cache:6379/1" }
 data_dir: data
 auth:
   admin_key: "\${file:secrets/admin}"
-  keys: [{ name: ci, key: sk-1, team: platform }, { name: dev, key: sk-2 }]
+  keys:
+    - { name: ci, key: sk-1, team: platform, overrides: [strategy, max_cost] }
+    - { name: dev, key: sk-2, overrides: none }
+    - { name: ops, key: sk-3, overrides: all }
 providers:
   vllm:
     dialect: openai
     base_url: http://127.0.0.1:8000/v1/
     models:
       small: { price: { input: "0.10 USD", output: "0.30 USD", cached_input: "0.05 USD" } }
-      big: { upstream: meta/llama-70b }
-    concurrency: 64
+      big:
+        upstream: meta/llama-70b
+        limits: { tokens_per_minute: 9000 }
+        concurrency: 8
+        capabilities: [tools, vision]
+        context: 128000
+    region: eu
+    concurrency: { min: 4, max: 64 }
+    limits: { requests_per_minute: 600, tokens_per_minute: 200000 }
+    breaker:
+      { consecutive_failures: 3, failure_ratio: 20%, window: 1m, min_requests: 10, open_for: 5s, slow_call: 20s, slow_ratio: 0.4 }
+    health_check: { every: 3s, timeout: 1s, path: /health }
+    prefill: continue_final_message
     timeouts: { connect: 2s, first_token: 20s, between_tokens: 250ms, total: 5m }
-  openai: { api_key: sk-o, base_url: "http://127.0.0.1:9/v1" }
+  openai: { api_key: sk-o, base_url: "http://127.0.0.1:9/v1", region: us, breaker: off }
   groq:
-  simulated: {}
+  simulated: { region: here, concurrency: 7, limits: { requests_per_minute: 60 }, breaker: off }
 routes:
   chat:
     strategy: weighted
     targets: [{ model: vllm/small, weight: 3 }, openai/gpt-4o-mini]
     fallbacks: [simulated/echo, { model: groq/openai/gpt-oss-20b }]
     timeout: 60s
+    regions: [eu, us]
+    on_limit: { queue: 20s, then: { downgrade: plain } }
+    on_stream_break: continue
+    on_content_filter: fallback
+    hedge: { after: 800ms, share: 10% }
+    max_attempts: 3
+    max_cost: "0.05 USD"
   plain: { targets: [vllm/big] }
+  split:
+    strategy: complexity
+    variants:
+      control: { weight: 9, targets: [{ model: vllm/small, tier: simple }, { model: vllm/big, tier: complex }] }
+      candidate: { targets: [simulated/echo] }
+    complexity: { medium: 0.2, complex: 70%, teams: { premium: complex } }
+routers:
+  eu:
+    strategy: ordered
+    regions: [eu]
+    timeout: 5s
+    on_limit: reject
+    on_stream_break: error
+    on_content_filter: error
+    hedge: off
+    max_attempts: 2
+    max_cost: "1 USD"
+    fallbacks: [vllm/small]
+    routes:
+      chat: { targets: [vllm/small], on_limit: { downgrade: plain } }
+  open:
+queue: { weights: { platform: 3 } }
 logging: { level: debug, payloads: none }
 `;
 
 /** What a simulated model costs unless configured: 0.15 and 0.60 USD per million tokens. */
 const pretended = { input: 150_000_000, output: 600_000_000 };
+
+const unlimited = { requestsPerMinute: undefined, tokensPerMinute: undefined };
+
+/** A model of which no more is said. */
+const bare = { limits: unlimited, concurrency: undefined, capabilities: undefined, contextTokens: undefined };
+
+/** What a provider has of which no more is said. */
+const usual = {
+  dialect: 'openai',
+  models: new Map(),
+  region: undefined,
+  concurrency: 256,
+  minConcurrency: undefined,
+  limits: unlimited,
+  breaker: DEFAULT_BREAKER,
+  healthCheck: undefined,
+  prefill: 'none',
+  timeouts: { connectMs: 5_000, firstTokenMs: 60_000, betweenTokensMs: 60_000, totalMs: 600_000 },
+};
+
+const simulated = {
+  ...usual,
+  name: 'simulated',
+  baseUrl: undefined,
+  models: new Map(['echo', 'lorem'].map((name) => [name, { ...bare, name, upstream: name, price: pretended }])),
+  listed: 'explicit',
+};
 
 describe('what is not configured', () => {
   test.each([{ text: undefined }, { text: '' }, { text: '# only a comment' }, { text: 'server:\nroutes: {}\n' }])(
@@ -84,21 +155,10 @@ describe('what is not configured', () => {
         redis: { url: undefined },
         dataDir: '/srv/.sluice',
         auth: { adminKey: undefined, keys: [] },
-        providers: [
-          {
-            name: 'simulated',
-            dialect: 'openai',
-            baseUrl: undefined,
-            models: new Map([
-              ['echo', { name: 'echo', upstream: 'echo', price: pretended }],
-              ['lorem', { name: 'lorem', upstream: 'lorem', price: pretended }],
-            ]),
-            listed: 'explicit',
-            concurrency: 256,
-            timeouts: { connectMs: 5_000, firstTokenMs: 60_000, betweenTokensMs: 60_000, totalMs: 600_000 },
-          },
-        ],
+        providers: [simulated],
         routes: [],
+        routers: [],
+        queueWeights: new Map(),
         logging: { level: 'info' },
       });
     },
@@ -121,8 +181,7 @@ test('a file with every supported key', () => {
     CEREBRAS_API_KEY: '',
   };
   const config = load({ '/srv/etc/my.yaml': FULL, '/srv/etc/secrets/admin': 'adm\n' }, env, 'etc/my.yaml');
-  const timeouts = { connectMs: 5_000, firstTokenMs: 60_000, betweenTokensMs: 60_000, totalMs: 600_000 };
-  const usual = { dialect: 'openai', models: new Map(), listed: 'price-table', concurrency: 256, timeouts };
+  const target = (provider: string, model: string) => ({ provider, model, weight: 1, tier: undefined });
   expect(config).toEqual({
     file: '/srv/etc/my.yaml',
     server: { host: '0.0.0.0', port: 9_000, bodyLimitBytes: 1_048_576, requestTimeoutMs: 300_000, keepAliveMs: 10_000 },
@@ -133,8 +192,9 @@ test('a file with every supported key', () => {
     auth: {
       adminKey: 'adm',
       keys: [
-        { name: 'ci', key: 'sk-1', team: 'platform' },
-        { name: 'dev', key: 'sk-2', team: undefined },
+        { name: 'ci', key: 'sk-1', team: 'platform', overrides: ['strategy', 'max_cost'] },
+        { name: 'dev', key: 'sk-2', team: undefined, overrides: [] },
+        { name: 'ops', key: 'sk-3', team: undefined, overrides: 'all' },
       ],
     },
     providers: [
@@ -142,53 +202,140 @@ test('a file with every supported key', () => {
         name: 'vllm',
         dialect: 'openai',
         baseUrl: 'http://127.0.0.1:8000/v1',
-        models: new Map([
+        models: new Map<string, unknown>([
           [
             'small',
             {
+              ...bare,
               name: 'small',
               upstream: 'small',
               price: { input: 100_000_000, output: 300_000_000, cachedInput: 50_000_000 },
             },
           ],
-          ['big', { name: 'big', upstream: 'meta/llama-70b' }],
+          [
+            'big',
+            {
+              name: 'big',
+              upstream: 'meta/llama-70b',
+              limits: { requestsPerMinute: undefined, tokensPerMinute: 9_000 },
+              concurrency: 8,
+              capabilities: ['tools', 'vision'],
+              contextTokens: 128_000,
+            },
+          ],
         ]),
         listed: 'explicit',
+        region: 'eu',
         concurrency: 64,
+        minConcurrency: 4,
+        limits: { requestsPerMinute: 600, tokensPerMinute: 200_000 },
+        breaker: {
+          consecutiveFailures: 3,
+          failureRatio: 0.2,
+          windowMs: 60_000,
+          minRequests: 10,
+          openForMs: 5_000,
+          slowCallMs: 20_000,
+          slowRatio: 0.4,
+        },
+        healthCheck: { everyMs: 3_000, timeoutMs: 1_000, path: '/health' },
+        prefill: 'continue_final_message',
         timeouts: { connectMs: 2_000, firstTokenMs: 20_000, betweenTokensMs: 250, totalMs: 300_000 },
       },
-      { ...usual, name: 'openai', baseUrl: 'http://127.0.0.1:9/v1', apiKey: 'sk-o' },
-      { ...usual, name: 'groq', baseUrl: 'https://api.groq.com/openai/v1', apiKey: 'gsk' },
       {
         ...usual,
-        name: 'simulated',
-        baseUrl: undefined,
-        models: new Map(['echo', 'lorem'].map((name) => [name, { name, upstream: name, price: pretended }])),
-        listed: 'explicit',
+        name: 'openai',
+        listed: 'price-table',
+        baseUrl: 'http://127.0.0.1:9/v1',
+        apiKey: 'sk-o',
+        region: 'us',
+        breaker: undefined,
       },
-      { ...usual, name: 'xai', baseUrl: 'https://api.x.ai/v1', apiKey: 'xai' },
+      { ...usual, name: 'groq', listed: 'price-table', baseUrl: 'https://api.groq.com/openai/v1', apiKey: 'gsk' },
+      {
+        ...simulated,
+        region: 'here',
+        concurrency: 7,
+        limits: { requestsPerMinute: 60, tokensPerMinute: undefined },
+        breaker: undefined,
+      },
+      { ...usual, name: 'xai', listed: 'price-table', baseUrl: 'https://api.x.ai/v1', apiKey: 'xai' },
     ],
     routes: [
       {
         name: 'chat',
-        strategy: 'weighted',
-        targets: [
-          { provider: 'vllm', model: 'small', weight: 3 },
-          { provider: 'openai', model: 'gpt-4o-mini', weight: 1 },
-        ],
-        fallbacks: [
-          { provider: 'simulated', model: 'echo', weight: 1 },
-          { provider: 'groq', model: 'openai/gpt-oss-20b', weight: 1 },
-        ],
-        timeoutMs: 60_000,
+        policy: {
+          strategy: 'weighted',
+          regions: ['eu', 'us'],
+          timeoutMs: 60_000,
+          onLimit: { kind: 'queue', forMs: 20_000, then: { kind: 'downgrade', to: 'plain' } },
+          onStreamBreak: 'continue',
+          onContentFilter: 'fallback',
+          hedge: { afterMs: 800, share: 0.1 },
+          maxAttempts: 3,
+          maxCostNanoUsd: 50_000_000,
+        },
+        targets: [{ ...target('vllm', 'small'), weight: 3 }, target('openai', 'gpt-4o-mini')],
+        variants: [],
+        fallbacks: [target('simulated', 'echo'), target('groq', 'openai/gpt-oss-20b')],
+        complexity: DEFAULT_COMPLEXITY,
       },
       {
         name: 'plain',
-        strategy: 'ordered',
-        targets: [{ provider: 'vllm', model: 'big', weight: 1 }],
+        policy: DEFAULT_POLICY,
+        targets: [target('vllm', 'big')],
+        variants: [],
         fallbacks: [],
+        complexity: DEFAULT_COMPLEXITY,
+      },
+      {
+        name: 'split',
+        policy: { ...DEFAULT_POLICY, strategy: 'complexity' },
+        targets: [],
+        variants: [
+          {
+            name: 'control',
+            weight: 9,
+            targets: [
+              { ...target('vllm', 'small'), tier: 'simple' },
+              { ...target('vllm', 'big'), tier: 'complex' },
+            ],
+          },
+          { name: 'candidate', weight: 1, targets: [target('simulated', 'echo')] },
+        ],
+        fallbacks: [],
+        complexity: { medium: 0.2, complex: 0.7, teams: new Map([['premium', 'complex']]) },
       },
     ],
+    routers: [
+      {
+        name: 'eu',
+        overrides: {
+          strategy: 'ordered',
+          regions: ['eu'],
+          timeoutMs: 5_000,
+          onLimit: { kind: 'reject' },
+          onStreamBreak: 'error',
+          onContentFilter: 'error',
+          hedge: NO_HEDGE,
+          maxAttempts: 2,
+          maxCostNanoUsd: 1_000_000_000,
+          fallbacks: ['vllm/small'],
+        },
+        routes: [
+          {
+            name: 'chat',
+            policy: { ...DEFAULT_POLICY, onLimit: { kind: 'downgrade', to: 'plain' } },
+            targets: [target('vllm', 'small')],
+            variants: [],
+            fallbacks: [],
+            complexity: DEFAULT_COMPLEXITY,
+          },
+        ],
+      },
+      { name: 'open', overrides: {}, routes: [] },
+    ],
+    queueWeights: new Map([['platform', 3]]),
     logging: { level: 'debug' },
   });
 });
@@ -196,7 +343,9 @@ test('a file with every supported key', () => {
 test('a Config is frozen, all the way down', () => {
   const config = load(FULL.replace('${file:secrets/admin}', 'x'), { PORT_OF_SLUICE: '1', GROQ_API_KEY: 'g' });
   const model = config.providers[0]?.models.get('small');
-  for (const part of [config, config.server, config.providers, config.providers[0]?.timeouts, model, model?.price]) {
+  const route = config.routes[0];
+  const parts = [config, config.server, config.providers, config.providers[0]?.timeouts, model, model?.price];
+  for (const part of [...parts, route?.policy, route?.policy.onLimit, config.routers[0]?.overrides]) {
     expect(Object.isFrozen(part)).toBe(true);
   }
 });
@@ -302,9 +451,9 @@ describe('providers', () => {
       `providers: { simulated: { models: { echo: { price: ${price} }, e2: { upstream: echo } } } }`,
     ).providers;
     expect([...(provider?.models.values() ?? [])]).toEqual([
-      { name: 'echo', upstream: 'echo', price: { input: 1e9, output: 2e9 } },
-      { name: 'lorem', upstream: 'lorem', price: pretended },
-      { name: 'e2', upstream: 'echo' },
+      { ...bare, name: 'echo', upstream: 'echo', price: { input: 1e9, output: 2e9 } },
+      { ...bare, name: 'lorem', upstream: 'lorem', price: pretended },
+      { ...bare, name: 'e2', upstream: 'echo' },
     ]);
   });
 
@@ -318,5 +467,81 @@ describe('providers', () => {
     const table = loadPriceTable();
     const unlisted = KNOWN_PROVIDERS.filter(({ name }) => table.listModels(name).length === 0);
     expect(unlisted.map(({ name }) => name)).toEqual(['openrouter']);
+  });
+});
+
+describe('what a provider is told', () => {
+  const provider = (fields: string, name = 'x') =>
+    load(`providers: { ${name}: { api_key: k, base_url: "http://x/v1", ${fields} } }`).providers[0];
+
+  test.each([
+    { fields: 'concurrency: 8', is: { concurrency: 8, minConcurrency: undefined } },
+    { fields: 'concurrency: { max: 8 }', is: { concurrency: 8, minConcurrency: 1 } },
+    { fields: 'breaker: {}', is: { breaker: DEFAULT_BREAKER } },
+    { fields: 'breaker: { open_for: 1s }', is: { breaker: { ...DEFAULT_BREAKER, openForMs: 1_000 } } },
+    { fields: 'breaker:', is: { breaker: DEFAULT_BREAKER } },
+    { fields: 'health_check: {}', is: { healthCheck: { everyMs: 5_000, timeoutMs: 2_000, path: '/models' } } },
+    {
+      fields: 'health_check: { every: 1s }',
+      is: { healthCheck: { everyMs: 1_000, timeoutMs: 1_000, path: '/models' } },
+    },
+    { fields: 'limits: { requests_per_minute: "60" }', is: { limits: { ...unlimited, requestsPerMinute: 60 } } },
+  ])('$fields', ({ fields, is }) => {
+    expect(provider(fields)).toMatchObject(is);
+  });
+
+  test.each([
+    { name: 'mistral', text: 'api_key: k', prefill: 'prefix' },
+    { name: 'openrouter', text: 'api_key: k', prefill: 'assistant' },
+    { name: 'openai', text: 'api_key: k', prefill: 'none' },
+    { name: 'deepseek', text: 'api_key: k', prefill: 'none' },
+    { name: 'deepseek', text: 'api_key: k, base_url: "https://api.deepseek.com/beta/"', prefill: 'prefix' },
+    { name: 'mistral', text: 'api_key: k, prefill: none', prefill: 'none' },
+    { name: 'mine', text: 'base_url: "http://x"', prefill: 'none' },
+    { name: 'mine', text: 'base_url: "http://x", prefill: assistant', prefill: 'assistant' },
+  ])('a text is continued by $name ($text) as: $prefill', ({ name, text, prefill }) => {
+    expect(load(`providers: { ${name}: { ${text} } }`).providers[0]?.prefill).toBe(prefill);
+  });
+});
+
+describe('what a route is told', () => {
+  const policy = (fields: string) =>
+    load(`routes: { other: { targets: [simulated/lorem] }, r: { targets: [simulated/echo], ${fields} } }`).routes[1]
+      ?.policy;
+  const reject = { kind: 'reject' };
+
+  test.each([
+    { fields: 'on_limit: reject', is: { onLimit: reject } },
+    { fields: 'on_limit: queue', is: { onLimit: { kind: 'queue', forMs: undefined, then: reject } } },
+    { fields: 'on_limit: { queue: 2s }', is: { onLimit: { kind: 'queue', forMs: 2_000, then: reject } } },
+    { fields: 'on_limit: { queue: 2s, then: reject }', is: { onLimit: { kind: 'queue', forMs: 2_000, then: reject } } },
+    { fields: 'on_limit: { downgrade: other }', is: { onLimit: { kind: 'downgrade', to: 'other' } } },
+    {
+      fields: 'on_limit: { downgrade: simulated/lorem }',
+      is: { onLimit: { kind: 'downgrade', to: 'simulated/lorem' } },
+    },
+    { fields: 'hedge: off', is: { hedge: undefined } },
+    { fields: 'hedge: { share: 0 }', is: { hedge: undefined } },
+    { fields: 'hedge: {}', is: { hedge: { afterMs: 'p95', share: 0.05 } } },
+    { fields: 'hedge: { after: p95, share: 0.5% }', is: { hedge: { afterMs: 'p95', share: 0.005 } } },
+    { fields: 'hedge: { share: "1" }', is: { hedge: { afterMs: 'p95', share: 1 } } },
+    { fields: 'max_attempts: "3"', is: { maxAttempts: 3 } },
+  ])('$fields', ({ fields, is }) => {
+    expect(policy(fields)).toEqual({ ...DEFAULT_POLICY, ...is });
+  });
+
+  test.each(['peak_ewma', 'weighted', 'sticky'])('a weight counts with %s', (strategy) => {
+    const text = `routes: { r: { strategy: ${strategy}, targets: [{ model: simulated/echo, weight: 2 }] } }`;
+    expect(load(text).routes[0]?.targets[0]?.weight).toBe(2);
+  });
+
+  test('one may be downgraded to the next, and a router’s own to one of the whole gateway', () => {
+    const routes = (names: string[]) =>
+      names.map((name, i) => {
+        const next = names[i + 1];
+        return `${name}: { targets: [simulated/echo]${next === undefined ? '' : `, on_limit: { downgrade: ${next} }`} }`;
+      });
+    const text = `routes: { ${routes(['a', 'b', 'c']).join(', ')} }\nrouters: { x: { routes: { ${routes(['d', 'a'])[0]} } } }`;
+    expect(load(text).routers[0]?.routes[0]?.policy.onLimit).toEqual({ kind: 'downgrade', to: 'a' });
   });
 });

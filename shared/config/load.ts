@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { buildConfig } from './build.ts';
 import { checkReferences } from './check-references.ts';
-import type { Finding } from './check-references.ts';
 import { EMPTY_DOCUMENT, parseConfigDocument } from './document.ts';
 import type { ConfigDocument } from './document.ts';
 import { ConfigError, formatPath } from './errors.ts';
@@ -11,8 +10,9 @@ import { isRecord } from './fields.ts';
 import type { IssueParams } from './fields.ts';
 import { interpolate, reasonOf } from './interpolate.ts';
 import type { InterpolationSources } from './interpolate.ts';
+import type { Finding } from './raw-file.ts';
 import { ConfigFile } from './schema.ts';
-import type { Config } from './schema.ts';
+import type { Config } from './types.ts';
 
 export interface LoadConfigOptions {
   readonly argv?: { readonly config?: string | undefined };

@@ -24,6 +24,12 @@ function linesOf(text: string, env: Env = {}) {
 
 const vllm = 'providers: { vllm: { base_url: "http://x/v1", models: { m: } } }';
 
+const provider = (fields: string) => `providers: { x: { base_url: "http://x", ${fields} } }`;
+const of = '1 providers.x';
+const route = (fields: string) =>
+  `routes: { r: { targets: [simulated/echo], ${fields} }, other: { targets: [simulated/lorem] } }`;
+const at = '1 routes.r';
+
 describe('one problem', () => {
   test.each([
     // Keys.
@@ -77,6 +83,11 @@ describe('one problem', () => {
       'auth:\n  keys:\n    - { name: a, key: k }\n    - { name: b, key: k }',
       '4 auth.keys[1].key: is the key of auth.keys[0] too',
     ],
+    [
+      'auth: { keys: [{ name: a, key: k, overrides: [stratgy] }] }',
+      '1 auth.keys[0].overrides[0]: must be one of strategy, regions, timeout, on_limit, on_stream_break, on_content_filter, hedge, max_attempts, max_cost, fallbacks, lane (did you mean `strategy`?)',
+    ],
+    ['auth: { keys: [{ name: a, key: k, overrides: some }] }', '1 auth.keys[0].overrides: must be one of all, none'],
     // Providers.
     [
       'providers: { opnai: { api_key: k } }',
@@ -117,6 +128,50 @@ describe('one problem', () => {
     [
       'providers: { x: { base_url: "http://x", concurrency: 0 } }',
       '1 providers.x.concurrency: must be an integer from 1 to 100000',
+    ],
+    [provider('concurrency: { min: 8, max: 8 }'), `${of}.concurrency.min: must be less than \`max\``],
+    [provider('concurrency: { min: 8 }'), `${of}.concurrency.max: is required`],
+    [provider('region: "e u"'), `${of}.region: a region must not contain \`,\` or spaces`],
+    [
+      provider('limits: { requests_per_minute: 0 }'),
+      `${of}.limits.requests_per_minute: must be an integer from 1 to 60000000`,
+    ],
+    [
+      provider('limits: { request_per_minute: 1 }'),
+      `${of}.limits.request_per_minute: unknown key \`request_per_minute\` (did you mean \`requests_per_minute\`?)`,
+    ],
+    [provider('breaker: none'), `${of}.breaker: must be \`off\`, or a map of keys and values`],
+    [
+      provider('breaker: { failure_ratio: 2 }'),
+      `${of}.breaker.failure_ratio: must be a share from 0 to 1, or from 0% to 100% (\`2%\`?)`,
+    ],
+    [provider('breaker: { window: 2h }'), `${of}.breaker.window: must be from 1s to 1h`],
+    [provider('breaker: { slow_ratio: 0.5 }'), `${of}.breaker.slow_ratio: has no effect without \`slow_call\``],
+    [provider('health_check: { every: 500ms }'), `${of}.health_check.every: must be from 1s to 1h`],
+    [
+      provider('health_check: { every: 2s, timeout: 3s }'),
+      `${of}.health_check.timeout: must not be longer than \`every\``,
+    ],
+    [
+      provider('health_check: { path: models }'),
+      `${of}.health_check.path: must begin with \`/\`, and not contain spaces or \`#\``,
+    ],
+    [
+      provider('prefill: prefx'),
+      `${of}.prefill: must be one of none, assistant, prefix, continue_final_message (did you mean \`prefix\`?)`,
+    ],
+    [
+      'providers: { simulated: { health_check: { every: 5s } } }',
+      '1 providers.simulated.health_check: unknown key `health_check`',
+    ],
+    [
+      provider('models: { m: { concurrency: { max: 3 } } }'),
+      `${of}.models.m.concurrency: must be an integer from 1 to 100000`,
+    ],
+    [provider('models: { m: { context: 128k } }'), `${of}.models.m.context: must be an integer from 1 to 1000000000`],
+    [
+      provider('models: { m: { capabilities: [tool] } }'),
+      `${of}.models.m.capabilities[0]: must be one of tools, parallel-tools, vision, pdf, audio, schema, reasoning, caching (did you mean \`tools\`?)`,
     ],
     [
       'providers: { x: { base_url: "http://x", timeouts: { total: 0s } } }',
@@ -169,21 +224,161 @@ describe('one problem', () => {
       '1 routes.r.targets[0].weight: must be an integer from 1 to 1000000',
     ],
     [
-      'routes: { r: { targets: [{ model: simulated/echo, weight: 2 }] } }',
-      '1 routes.r.targets[0].weight: has no effect without `strategy: weighted` or `sticky`',
+      'routes: { r: { targets: [{ model: simulated/echo, weight: 2 }], strategy: ordered } }',
+      '1 routes.r.targets[0].weight: has no effect with `strategy: ordered`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, weight: 2 }], strategy: cheapest } }',
+      '1 routes.r.targets[0].weight: has no effect with `strategy: cheapest`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, tier: simple, weight: 2 }], strategy: complexity } }',
+      '1 routes.r.targets[0].weight: has no effect with `strategy: complexity`',
+    ],
+    [
+      'routers: { x: { strategy: ordered, routes: { r: { targets: [{ model: simulated/echo, weight: 2 }] } } } }',
+      '1 routers.x.routes.r.targets[0].weight: has no effect with `strategy: ordered`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, tier: simple }] } }',
+      '1 routes.r.targets[0].tier: has no effect without `strategy: complexity`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, tier: hard }], strategy: complexity } }',
+      '1 routes.r.targets[0].tier: must be one of simple, medium, complex',
+    ],
+    [
+      'routes: { r: { targets: [simulated/echo], strategy: complexity } }',
+      '1 routes.r.targets: `strategy: complexity` needs a `tier` at one target or more',
+    ],
+    [
+      'routes: { r: { targets: [simulated/echo], complexity: { medium: 0.1 } } }',
+      '1 routes.r.complexity: has no effect without `strategy: complexity`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, tier: simple }], strategy: complexity, complexity: { medium: 0.8 } } }',
+      '1 routes.r.complexity.medium: must be less than `complex`',
+    ],
+    [
+      'routes: { r: { targets: [{ model: simulated/echo, tier: simple }], strategy: complexity, complexity: { teams: { a: big } } } }',
+      '1 routes.r.complexity.teams.a: must be one of simple, medium, complex',
     ],
     [
       'routes: { r: { targets: [simulated/echo], fallbacks: [{ model: simulated/lorem, weight: 1 }] } }',
       '1 routes.r.fallbacks[0].weight: unknown key `weight`',
     ],
     [
-      'routes: { r: { targets: [simulated/echo], strategy: peak_ewma } }',
-      '1 routes.r.strategy: `peak_ewma` is not supported yet',
+      'routes: { r: { targets: [simulated/echo], strategy: wighted } }',
+      '1 routes.r.strategy: must be one of peak_ewma, weighted, ordered, cheapest, complexity, sticky (did you mean `weighted`?)',
+    ],
+    // Variants.
+    [
+      'routes: { r: { variants: { a: { targets: [simulated/echo] } } } }',
+      '1 routes.r.variants: must name at least two',
     ],
     [
-      'routes: { r: { targets: [simulated/echo], strategy: wighted } }',
-      '1 routes.r.strategy: must be one of ordered, weighted, sticky (did you mean `weighted`?)',
+      'routes: { r: { targets: [simulated/echo], variants: { a: { targets: [simulated/echo] } } } }',
+      '1 routes.r.variants: stands in place of `targets`, not beside it',
     ],
+    [
+      'routes: { r: { variants: { a: { targets: [simulated/echo] }, "b=1": { targets: [simulated/echo] } } } }',
+      '1 routes.r.variants["b=1"]: a variant name must not contain `,`, `=` or spaces',
+    ],
+    [
+      'routes: { r: { variants: { a: { targets: [simulated/echo] }, b: } } }',
+      '1 routes.r.variants.b.targets: is required',
+    ],
+    [
+      'routes: { r: { variants: { a: { targets: [simulated/echo] }, b: { targets: [simulated/ehco] } } } }',
+      '1 routes.r.variants.b.targets[0]: the provider `simulated` lists no model `ehco` (did you mean `echo`?)',
+    ],
+    // Policies.
+    [
+      route('on_limit: quue'),
+      `${at}.on_limit: must be reject, queue or a map with \`queue\` or \`downgrade\` (did you mean \`queue\`?)`,
+    ],
+    [route('on_limit: downgrade'), `${at}.on_limit: must name a route (write \`{ downgrade: route }\`)`],
+    [route('on_limit: {}'), `${at}.on_limit: must say \`queue\` or \`downgrade\``],
+    [route('on_limit: { queue: 20 }'), `${at}.on_limit.queue: has no unit (\`20s\` or \`20ms\`?)`],
+    [route('on_limit: { then: reject }'), `${at}.on_limit.then: has no effect without \`queue\``],
+    [
+      route('on_limit: { queue: 1s, downgrade: other }'),
+      `${at}.on_limit.downgrade: does not go with \`queue\` (write it below \`then\`)`,
+    ],
+    [route('on_limit: { queue: 1s, then: queue }'), `${at}.on_limit.then: must be reject or a map with \`downgrade\``],
+    [
+      route('on_limit: { downgrade: othr }'),
+      `${at}.on_limit.downgrade: there is no route \`othr\` (did you mean \`other\`?)`,
+    ],
+    [
+      route('on_limit: { queue: 1s, then: { downgrade: simulated/ehco } }'),
+      `${at}.on_limit.then.downgrade: the provider \`simulated\` lists no model \`ehco\` (did you mean \`echo\`?)`,
+    ],
+    [route('on_limit: { downgrade: r }'), `${at}.on_limit.downgrade: must name another route than its own`],
+    [route('on_stream_break: stop'), `${at}.on_stream_break: must be one of error, continue`],
+    [route('on_content_filter: retry'), `${at}.on_content_filter: must be one of error, fallback`],
+    [route('hedge: on'), `${at}.hedge: must be \`off\`, or a map of keys and values`],
+    [route('hedge: { after: p99 }'), `${at}.hedge.after: must be p95, or a duration such as 800ms`],
+    [route('hedge: { after: 800 }'), `${at}.hedge.after: has no unit (\`800s\` or \`800ms\`?)`],
+    [route('hedge: { share: 5 }'), `${at}.hedge.share: must be a share from 0 to 1, or from 0% to 100% (\`5%\`?)`],
+    [route('hedge: { share: 101% }'), `${at}.hedge.share: must be a share from 0 to 1, or from 0% to 100%`],
+    [route('max_attempts: 9'), `${at}.max_attempts: must be an integer from 1 to 8`],
+    [route('max_attempts: 0'), `${at}.max_attempts: must be an integer from 1 to 8`],
+    [route('max_cost: 0.05'), `${at}.max_cost: has no currency (write "0.05 USD")`],
+    [route('max_cost: "0 USD"'), `${at}.max_cost: must be above "0 USD" and at most "1000000 USD"`],
+    [route('lane: batch'), `${at}.lane: unknown key \`lane\``],
+    [route('cache: {}'), `${at}.cache: \`cache\` is not supported yet`],
+    // Regions.
+    [route('regions: []'), `${at}.regions: must name at least one region`],
+    [route('regions: eu'), `${at}.regions: must be a list`],
+    [
+      route('regions: [eu]'),
+      `${at}.regions[0]: none of its providers is in the region \`eu\`: no region is given for \`simulated\``,
+    ],
+    [
+      `providers: { a: { base_url: "http://a", region: eu }, b: { base_url: "http://b", region: us }, c: { base_url: "http://c" } }
+routes: { r: { targets: [a/m, b/m, c/m], regions: [eu, es] } }`,
+      '2 routes.r.regions[1]: none of its providers is in the region `es`: known are eu, us; no region is given for `c` (did you mean `eu`?)',
+    ],
+    [
+      'providers: { a: { base_url: "http://a", region: eu } }\nrouters: { x: { regions: [us] } }',
+      '2 routers.x.regions[0]: none of its providers is in the region `us`: known are eu',
+    ],
+    ['routers: { x: { regions: [us] } }', '1 routers.x.regions[0]: none of its providers is in the region `us`'],
+    // Routers.
+    ['routers: { "a b": }', '1 routers["a b"]: a router name consists of letters, digits, - and _'],
+    ['routers: { x: { targets: [simulated/echo] } }', '1 routers.x.targets: unknown key `targets`'],
+    ['routers: { x: { routes: { r: } } }', '1 routers.x.routes.r.targets: is required'],
+    [
+      'routers: { x: { fallbacks: [simulated/ehco] } }',
+      '1 routers.x.fallbacks[0]: the provider `simulated` lists no model `ehco` (did you mean `echo`?)',
+    ],
+    [
+      'routes: { whole: { targets: [simulated/echo] } }\nrouters: { x: { on_limit: { downgrade: whoel } } }',
+      '2 routers.x.on_limit.downgrade: there is no route `whoel` (did you mean `whole`?)',
+    ],
+    [
+      'routers: { x: { routes: { own: { targets: [simulated/echo] } } } }\nroutes: { r: { targets: [simulated/echo], on_limit: { downgrade: own } } }',
+      '2 routes.r.on_limit.downgrade: there is no route `own`',
+    ],
+    // Circles.
+    [
+      `routes:
+  c: { targets: [simulated/echo], on_limit: { downgrade: a } }
+  a: { targets: [simulated/echo], on_limit: { downgrade: b } }
+  b: { targets: [simulated/echo], on_limit: { queue: 1s, then: { downgrade: a } } }`,
+      '3 routes.a.on_limit.downgrade: goes in a circle: a → b → a',
+    ],
+    [
+      `routes:
+  a: { targets: [simulated/echo], on_limit: { downgrade: b } }
+  b: { targets: [simulated/echo] }
+routers: { x: { routes: { b: { targets: [simulated/echo], on_limit: { downgrade: a } } } } }`,
+      '4 routers.x.routes.b.on_limit.downgrade: goes in a circle: b → a → b',
+    ],
+    // Shares of tenants.
+    ['queue: { weights: { a: 0 } }', '1 queue.weights.a: must be an integer from 1 to 1000'],
+    ['queue: { weight: { a: 1 } }', '1 queue.weight: unknown key `weight` (did you mean `weights`?)'],
     // References.
     [
       'routes: { r: { targets: [openai/gpt-4o] } }',
@@ -277,16 +472,8 @@ describe('the example of everything', () => {
       '28 providers.anthropic.api_keys',
       '28 providers.anthropic',
       '31 providers.azure-eu.dialect',
-      '34 providers.azure-eu.region',
-      '42 providers.vllm.limits',
-      '43 providers.vllm.breaker',
-      '45 providers.vllm.health_check',
-      '49 routes.best-cheap-chat.strategy',
-      '53 routes.best-cheap-chat.on_limit',
-      '54 routes.best-cheap-chat.on_stream_break',
       '55 routes.best-cheap-chat.cache',
       '58 routes.best-cheap-chat.guardrails',
-      '59 routes.best-cheap-chat.regions',
       '60 routes.best-cheap-chat.limits',
       '63 guardrails',
       '68 limits',

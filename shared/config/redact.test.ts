@@ -10,6 +10,9 @@ auth: { admin_key: hidden-admin, keys: [{ name: ci, key: hidden-ci, team: platfo
 providers:
   openai: { api_key: hidden-openai }
   vllm: { base_url: "http://x", models: { m: { price: { input: "1 USD", output: "2 USD" } } } }
+routes: { r: { strategy: complexity, targets: [{ model: vllm/m, tier: simple }], complexity: { teams: { a: complex } } } }
+routers: { x: { routes: { own: { targets: [vllm/m] } } } }
+queue: { weights: { platform: 3 } }
 `;
 
 const shown = redactConfig(loadConfig({ env: {}, cwd: '/srv', readFile: () => TEXT }));
@@ -28,5 +31,8 @@ test('the rest is, as JSON can show it', () => {
       { name: 'openai', apiKey: '[redacted]', models: [] },
       { name: 'vllm', models: [{ name: 'm', upstream: 'm', price: { input: 1e9, output: 2e9 } }] },
     ],
+    routes: [{ name: 'r', complexity: { teams: { a: 'complex' } } }],
+    routers: [{ name: 'x', routes: [{ name: 'own', complexity: { teams: {} } }] }],
+    queueWeights: { platform: 3 },
   });
 });

@@ -1,8 +1,8 @@
-import type { Config, ProviderConfig } from './schema.ts';
+import type { Config, ProviderConfig, RouteConfig } from './types.ts';
 
 const HIDDEN = '[redacted]';
 
-/** A Config that may be shown and turned into JSON: the same fields, no secrets, each provider's models as a list. */
+/** A Config that may be shown and turned into JSON: the same fields, no secrets, each provider's models as a list, no Map. */
 export function redactConfig(config: Config) {
   return {
     ...config,
@@ -14,11 +14,18 @@ export function redactConfig(config: Config) {
       keys: config.auth.keys.map((key) => ({ ...key, key: HIDDEN })),
     },
     providers: config.providers.map(redactProvider),
+    routes: config.routes.map(showRoute),
+    routers: config.routers.map((router) => ({ ...router, routes: router.routes.map(showRoute) })),
+    queueWeights: Object.fromEntries(config.queueWeights),
   };
 }
 
 function redactProvider({ apiKey, models, ...shown }: ProviderConfig) {
   return { ...shown, ...(apiKey !== undefined && { apiKey: HIDDEN }), models: [...models.values()] };
+}
+
+function showRoute({ complexity, ...shown }: RouteConfig) {
+  return { ...shown, complexity: { ...complexity, teams: Object.fromEntries(complexity.teams) } };
 }
 
 /** Hides the password, and all of the query: `?password=` and `?sslkey=` are secrets as well. */

@@ -1,4 +1,4 @@
-import type { GatewayError } from '../errors.ts';
+import type { ErrorCode, GatewayError, UpstreamError } from '../errors.ts';
 
 /** An error as an HTTP answer in OpenAI's dialect. */
 export interface OpenAiErrorAnswer {
@@ -8,15 +8,29 @@ export interface OpenAiErrorAnswer {
   readonly body: string;
 }
 
+const PROVIDERS_VERDICTS: ReadonlySet<ErrorCode> = new Set([
+  'upstream_rejected',
+  'upstream_quota_exhausted',
+  'upstream_throttled',
+  'context_length_exceeded',
+  'content_filtered',
+]);
+
+/** What the provider said of the caller's own mistake, or of its rate limit: passed on as it was said. */
+export function providersVerdict({ code, upstream }: GatewayError): UpstreamError | undefined {
+  return PROVIDERS_VERDICTS.has(code) ? upstream : undefined;
+}
+
 /**
- * A failure in OpenAI's words. What the provider said of the caller's own mistake, or of its rate limit, is passed on:
- * its status, `type` and `code`. SDKs retry by status alone, so `x-should-retry` tells them what is worth it.
+ * A failure in OpenAI's words, or the provider's: its status, `type` and `code`. SDKs retry by status alone, so
+ * `x-should-retry` tells them what is worth it.
  */
 export function toOpenAiError(error: GatewayError): OpenAiErrorAnswer {
-  const { policy, upstream, retryAfterMs } = error;
-  const isProvidersVerdict = error.code === 'upstream_rejected' || error.code === 'upstream_throttled';
-  const said = isProvidersVerdict ? upstream : undefined;
-  const headers: Record<string, string> = { 'x-should-retry': policy.retry === 'never' ? 'false' : 'true' };
+  const { policy, retryAfterMs } = error;
+  const said = providersVerdict(error);
+  // Of a mistake of the caller's that another deployment might have taken, all have been asked.
+  const isFinal = policy.retry === 'never' || (policy.retry === 'elsewhere' && policy.type === 'invalid_request_error');
+  const headers: Record<string, string> = { 'x-should-retry': isFinal ? 'false' : 'true' };
   if (retryAfterMs !== undefined) {
     headers['retry-after'] = String(Math.ceil(retryAfterMs / 1_000));
     headers['retry-after-ms'] = String(Math.ceil(retryAfterMs));

@@ -2,9 +2,11 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { findJsonFault } from '../json-fault.ts';
-import { DuplicateKey, locateOne } from '../json-locate.ts';
+import { DuplicateKey, locateMember, locateOne } from '../json-locate.ts';
 import type { Endpoint } from '../messages/envelope.ts';
 import type { ByteRange } from '../messages/task.ts';
+import type { Demand, Prompt } from './openai-needs.ts';
+import { readChatDemand, readEmbeddingsDemand } from './openai-needs.ts';
 
 /** What the gateway must understand of a request; everything else is the provider's to judge, and passes as it came. */
 const model = z
@@ -22,12 +24,14 @@ const ChatRequest = z.object({
 
 const EmbeddingsRequest = z.object({ model });
 
+type Fields = Readonly<Record<string, unknown>>;
+
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** The worker writes a stream's options anew; there is no need of large ones, and deep ones would cost its stack. */
 const MAX_STREAM_OPTIONS_BYTES = 4 * 1024;
 
 /** A request's body, read once: its bytes, and what was understood of them. */
-export interface ParsedRequest {
+export interface ParsedRequest extends Demand {
   readonly endpoint: Endpoint;
   readonly body: Buffer;
   readonly model: string;
@@ -38,6 +42,12 @@ export interface ParsedRequest {
   readonly streamOptionsAt: ByteRange | null;
   /** Whose requests belong together: `prompt_cache_key`, `safety_identifier` or `user`, the first that is there. */
   readonly kin: string | undefined;
+  /** The member `sluice`: what the request says of its own routing, unread. undefined: it is not there. */
+  readonly sluice: unknown;
+  /** Where that member stands, its comma with it: for no provider to see. */
+  readonly dropAt: ByteRange[] | undefined;
+  /** undefined for embeddings. */
+  readonly prompt: Prompt | undefined;
 }
 
 /**
@@ -46,35 +56,53 @@ export interface ParsedRequest {
  */
 export function parseOpenAiRequest(endpoint: Endpoint, body: Buffer): ParsedRequest {
   const value = parseObject(body);
-  if (endpoint === 'chat') {
-    const request = check(ChatRequest, value);
-    checkMessages('messages' in value ? value.messages : undefined);
-    return {
-      endpoint,
-      body,
-      model: request.model,
-      stream: request.stream === true,
-      includeUsage: request.stream_options?.include_usage === true,
-      modelAt: locate(body, 'model', true) as ByteRange,
-      streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
-      kin: kinOf(value),
-    };
-  }
+  return endpoint === 'chat' ? parseChat(value, body) : parseEmbeddings(value, body);
+}
+
+function parseChat(value: Fields, body: Buffer): ParsedRequest {
+  const request = check(ChatRequest, value);
+  checkMessages(value['messages']);
+  return {
+    endpoint: 'chat',
+    body,
+    model: request.model,
+    stream: request.stream === true,
+    includeUsage: request.stream_options?.include_usage === true,
+    modelAt: locate(body, 'model', true) as ByteRange,
+    streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
+    kin: kinOf(value),
+    sluice: value['sluice'],
+    dropAt: locateSluice(value, body),
+    ...readChatDemand(value, body),
+  };
+}
+
+function parseEmbeddings(value: Fields, body: Buffer): ParsedRequest {
   const request = check(EmbeddingsRequest, value);
-  checkInput('input' in value ? value.input : undefined);
-  const modelAt = locate(body, 'model', true) as ByteRange;
-  const noStream = { stream: false, includeUsage: false, streamOptionsAt: null };
-  return { endpoint, body, model: request.model, ...noStream, modelAt, kin: kinOf(value) };
+  checkInput(value['input']);
+  return {
+    endpoint: 'embeddings',
+    body,
+    model: request.model,
+    stream: false,
+    includeUsage: false,
+    modelAt: locate(body, 'model', true) as ByteRange,
+    streamOptionsAt: null,
+    kin: kinOf(value),
+    sluice: value['sluice'],
+    dropAt: locateSluice(value, body),
+    ...readEmbeddingsDemand(value['input'], body),
+    prompt: undefined,
+  };
 }
 
 /** OpenAI's own names, the one that is meant for this first. Whether they are right otherwise is the provider's to judge. */
-function kinOf(value: object): string | undefined {
-  const { prompt_cache_key, safety_identifier, user } = value as Record<string, unknown>;
+function kinOf({ prompt_cache_key, safety_identifier, user }: Fields): string | undefined {
   return [prompt_cache_key, safety_identifier, user].find((name) => typeof name === 'string' && name !== '') as
     string | undefined;
 }
 
-function parseObject(body: Buffer): object {
+function parseObject(body: Buffer): Fields {
   if (body.length === 0) throw new GatewayError('invalid_json', 'The request has no body; a JSON object is expected.');
   if (body.subarray(0, 3).equals(BYTE_ORDER_MARK))
     throw new GatewayError('invalid_json', 'The request’s body begins with a byte order mark; send JSON without it.');
@@ -87,13 +115,12 @@ function parseObject(body: Buffer): object {
     const where = fault === undefined ? '' : ` at line ${fault.line}, column ${fault.column}`;
     throw new GatewayError('invalid_json', `The request’s body is not valid JSON${where}.`);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isObject(value))
     throw new GatewayError('invalid_request', `The request’s body must be a JSON object, not ${kindOf(value)}.`);
-  }
   return value;
 }
 
-function check<S extends z.ZodType>(schema: S, value: object): z.infer<S> {
+function check<S extends z.ZodType>(schema: S, value: Fields): z.infer<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
@@ -111,9 +138,14 @@ function check<S extends z.ZodType>(schema: S, value: object): z.infer<S> {
   throw new GatewayError('invalid_request', message, { param });
 }
 
-function locate(body: Buffer, key: string, isPresent: boolean): ByteRange | undefined {
+function locate(
+  body: Buffer,
+  key: string,
+  isPresent: boolean,
+  how: typeof locateOne = locateOne,
+): ByteRange | undefined {
   try {
-    return locateOne(body, key, isPresent);
+    return how(body, key, isPresent);
   } catch (failure) {
     if (failure instanceof DuplicateKey)
       throw new GatewayError('invalid_request', `The request names '${key}' twice.`, { param: key });
@@ -127,6 +159,12 @@ function locateStreamOptions(body: Buffer, isPresent: boolean): ByteRange | null
     throw invalid('stream_options', `no more than ${MAX_STREAM_OPTIONS_BYTES} bytes are taken`);
   }
   return range;
+}
+
+function locateSluice(value: Fields, body: Buffer): ByteRange[] | undefined {
+  if (value['sluice'] === undefined) return undefined;
+  const at = locate(body, 'sluice', true, locateMember);
+  return at === undefined ? undefined : [at];
 }
 
 // Lists are as long as the body allows. A schema would look at every item and note every fault (a million bad messages
@@ -160,7 +198,7 @@ function checkList(value: unknown, param: string): readonly unknown[] {
   return value;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -39,5 +39,11 @@ export const ResponseHead = z.looseObject({
 export type ResponseHead = z.infer<typeof ResponseHead>;
 
 /** worker → ingress: the attempt failed; with no `head` sent before, another deployment may take over. */
-export const AttemptFailed = z.looseObject({ error: WireError });
+export const AttemptFailed = z.looseObject({
+  error: WireError,
+  /** No attempt was begun: the provider was not asked, and no usage event tells of it. */
+  isDeclined: z.boolean().optional(),
+  /** Of what it used until then. null: no price is known. */
+  costNanoUsd: z.number().nullable().optional(),
+});
 export type AttemptFailed = z.infer<typeof AttemptFailed>;

@@ -11,13 +11,41 @@ export const SILENT_AFTER_MS = 900;
  */
 const connection = z.int().nonnegative().optional();
 
-/** worker → routers and ingresses, core NATS, each `BEAT_EVERY_MS`, and at once on a new connection. */
+/**
+ * How one deployment does at one worker. Durations are from the beat on: clocks of two machines are never compared. A
+ * deployment that is used by nobody and well is not reported.
+ */
+export const DeploymentReport = z.looseObject({
+  deployment: z.string(),
+  inFlight: z.number(),
+  breaker: z.enum(['closed', 'open', 'half_open']),
+  /** While open or half-open: when a probe may begin. Absent: one is under way, or none may. */
+  probeInMs: z.number().optional(),
+  /** The provider said to come back later (429), or a limit that all workers share is used up until then. */
+  throttledMs: z.number().optional(),
+  /** Requests and tokens that fit now, and how many more each minute; absent without a limit. */
+  requests: z.looseObject({ room: z.number(), perMinute: z.number() }).optional(),
+  tokens: z.looseObject({ room: z.number(), perMinute: z.number() }).optional(),
+  /** PeakEWMA (decay 10 s) of the time to the first token of streams, and of the whole of plain answers. */
+  ttftMs: z.number().optional(),
+  totalMs: z.number().optional(),
+  /** p95 of the time to first token over the last minute. */
+  p95Ms: z.number().optional(),
+  /** Share of the calls in the breaker's window that failed. */
+  failureRatio: z.number().optional(),
+  /** The active health check's last word: null when it passed. Absent without one. */
+  checkFailed: z.string().nullable().optional(),
+});
+export type DeploymentReport = z.infer<typeof DeploymentReport>;
+
+/** worker → routers and ingresses, core NATS, each `BEAT_EVERY_MS`, and at once on a new connection or a breaker's change. */
 export const WorkerBeat = z.looseObject({
   v: z.literal(1),
   worker: z.string(),
   isDraining: z.boolean(),
   connection,
   pools: z.array(z.looseObject({ pool: z.string(), capacity: z.int().nonnegative(), inFlight: z.int().nonnegative() })),
+  deployments: z.array(DeploymentReport),
 });
 export type WorkerBeat = z.infer<typeof WorkerBeat>;
 

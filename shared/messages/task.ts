@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Endpoint, Principal } from './envelope.ts';
+import { Endpoint, Lane, Principal } from './envelope.ts';
 
 /** Where a value stands in the request's body: byte offsets, end exclusive. */
 export const ByteRange = z.tuple([z.number(), z.number()]);
@@ -7,7 +7,8 @@ export type ByteRange = z.infer<typeof ByteRange>;
 
 /**
  * ingress → worker, the head of an `open` frame; a newline and the body follow, as the client sent it.
- * The worker writes the provider's model name and stream options over the ranges; nothing else is touched.
+ * The worker writes the provider's model name and stream options over the ranges, and leaves out what is the gateway's
+ * own; nothing else is touched.
  */
 export const TaskHead = z.looseObject({
   v: z.literal(1),
@@ -19,6 +20,12 @@ export const TaskHead = z.looseObject({
   router: z.string(),
   slot: z.number(),
   route: z.string().nullable(),
+  reason: z.string(),
+  variant: z.string().optional(),
+  /** Absent: `interactive`. */
+  lane: Lane.optional(),
+  /** Tokens that this attempt may use, for the limits in tokens: an estimate. */
+  tokensEstimate: z.number(),
   principal: Principal,
   /** As the client named it; the answer says this name too. */
   model: z.string(),
@@ -28,10 +35,17 @@ export const TaskHead = z.looseObject({
   includeUsage: z.boolean(),
   modelAt: ByteRange,
   streamOptionsAt: ByteRange.nullable(),
+  /** Members that are for the gateway alone, with their commas. */
+  dropAt: z.array(ByteRange).optional(),
   bodyBytes: z.number(),
   deadlineEpochMs: z.number(),
   queueMs: z.number(),
   creditBytes: z.number(),
+  /**
+   * The client has the beginning of this answer from another attempt: the body's last message is its text so far, and
+   * ends before the byte `messageEnd` (its closing brace). The stream goes on under the first one's name.
+   */
+  continues: z.looseObject({ id: z.string(), created: z.number(), messageEnd: z.number() }).optional(),
   traceparent: z.string().optional(),
 });
 export type TaskHead = z.infer<typeof TaskHead>;

@@ -23,6 +23,12 @@ export const UsageRecorded = z.looseObject({
   /** As the client named it. */
   model: name,
   route: name.nullable(),
+  /** Why this deployment was chosen: `Placed.reason`. */
+  reason: name.nullish(),
+  /** The part of a split route. */
+  variant: name.nullish(),
+  /** Absent: `interactive`. */
+  lane: name.nullish(),
   deployment: name,
   provider: name,
   upstreamModel: name,

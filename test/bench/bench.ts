@@ -2,10 +2,11 @@
  * `npm run bench`: provider, yardstick, gateway and load in one run, side by side. Prints tables on stdout and progress
  * on stderr. Exit code 1 when something broke (errors, hung or unaccounted requests); a missed target is only told.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { writeMeasured } from '../support/measured-block.ts';
 import { settle } from './account.ts';
 import type { Account } from './account.ts';
 import { describeMachine } from './machine.ts';
@@ -230,17 +231,6 @@ function commandOf({ quick, only, rounds, processes, profile }: Flags): string {
   return ['npm run bench', ...(words.length > 0 ? ['--', ...words] : [])].join(' ');
 }
 
-const BEGIN = '<!-- measured: begin -->';
-const END = '<!-- measured: end -->';
-
-async function writeDocs(text: string): Promise<void> {
-  const page = await readFile(DOCS, 'utf8');
-  const [before, rest] = page.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (after === undefined) throw new Error(`${DOCS} has no block between ${BEGIN} and ${END}`);
-  await writeFile(DOCS, `${before}${BEGIN}\n\n${text}\n${END}${after}`);
-}
-
 const program = new Command('npm run bench --')
   .description('Measures the gateway beside the provider alone and a bare fastify + undici proxy.')
   .option('--quick', 'short windows, one round')
@@ -286,6 +276,6 @@ const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);
 const text = report(run, results, targets, problems);
 if (flags.out !== undefined) await writeFile(flags.out, `${whole}\n`);
-if (flags.writeDocs) await writeDocs(text);
+if (flags.writeDocs) await writeMeasured(DOCS, text);
 process.stdout.write(flags.json ? `${whole}\n` : text);
 process.exit(problems.length > 0 ? 1 : 0);

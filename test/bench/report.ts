@@ -1,4 +1,6 @@
 /** The results as Markdown tables that are also legible in a terminal. */
+import { markdownTable } from '../support/markdown-table.ts';
+import type { Row } from '../support/markdown-table.ts';
 import {
   Figures,
   figure,
@@ -30,8 +32,6 @@ export interface Run {
   readonly isScaledOut: boolean;
   readonly machine: Machine;
 }
-
-type Row = readonly string[];
 
 const MISSING = 'n/a';
 
@@ -226,14 +226,5 @@ function decimal(value: number, digits: number): string {
 }
 
 function section(title: string, [titles = [], ...rows]: readonly Row[]): string {
-  return rows.length === 0 ? '' : `### ${title}\n\n${table(titles, rows)}`;
-}
-
-function table(titles: Row, rows: readonly Row[]): string {
-  const widths = titles.map((title, column) =>
-    Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (cells: Row): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(titles), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+  return rows.length === 0 ? '' : `### ${title}\n\n${markdownTable(titles, rows)}`;
 }

@@ -115,6 +115,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 2,
+    arbitrary: fc.tuple(n, fc.integer({ min: 1, max: 8 })).map(([i, capacity]): Step => (world) => {
+      world.resize(pick(world.books.keys(), i) as string, capacity);
+    }),
+  },
+  {
     weight: 1,
     arbitrary: fc.tuple(n, n).map(([i, j]): Step => (world) => {
       world.routerForgets(pick(world.routers.keys(), i) ?? '', pick(world.books.keys(), j) as string);
@@ -210,6 +216,35 @@ describe('slots of several workers at several routers', () => {
         world.check();
       }),
     );
+  });
+
+  test('a capacity that shrinks calls idle slots back, and lets run what runs', () => {
+    const world = new World([8], 2);
+    world.settle();
+    for (let i = 0; i < 3; i++) world.ask('r0');
+    world.settle();
+    const book = world.books.get('w0') as SlotBook;
+    expect(book.busy).toBe(3);
+    world.resize('w0', 2);
+    world.settle();
+    expect({ busy: book.busy, free: book.free }).toEqual({ busy: 3, free: -1 });
+    world.ask('r1');
+    world.settle();
+    expect(book.busy).toBe(3);
+    world.finish('w0');
+    world.finish('w0');
+    world.deliverAll();
+    expect(book.busy).toBe(2);
+  });
+
+  test('a capacity that grows gives the new slots out at once, to who waits first', () => {
+    const world = new World([1], 2);
+    world.settle();
+    for (let i = 0; i < 4; i++) world.ask('r1');
+    world.settle();
+    world.resize('w0', 3);
+    world.deliverAll();
+    expect(world.placed).toBe(3);
   });
 
   test('lines at two routers are served in turns, as slots come free', () => {

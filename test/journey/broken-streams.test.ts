@@ -42,7 +42,7 @@ beforeAll(async () => {
     routes: Object.fromEntries(
       [...CASES.map(({ name }) => name), 'handmade'].map((name) => [
         `${name}-or-good`,
-        { targets: [`${name}/m`, 'good/m'] },
+        { strategy: 'ordered', targets: [`${name}/m`, 'good/m'] },
       ]),
     ),
   });

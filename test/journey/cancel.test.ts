@@ -17,7 +17,7 @@ beforeAll(async () => {
       large: { script: 'size=20000000', concurrency: 1 },
       next: '',
     },
-    routes: { 'thinking-or-next': { targets: ['thinking/m', 'next/m'] } },
+    routes: { 'thinking-or-next': { strategy: 'ordered', targets: ['thinking/m', 'next/m'] } },
   });
 });
 

@@ -7,7 +7,7 @@ let journey: Journey;
 beforeAll(async () => {
   journey = await startJourney({
     providers: { vectors: 'dims=64', broken: 'seq=cutjson', empty: 'seq=empty' },
-    routes: { either: { targets: ['broken/m', 'empty/m', 'vectors/m'] } },
+    routes: { either: { strategy: 'ordered', targets: ['broken/m', 'empty/m', 'vectors/m'] } },
   });
 });
 

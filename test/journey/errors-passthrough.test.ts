@@ -22,7 +22,9 @@ beforeAll(async () => {
       denying: `seq=401&emsg=Incorrect+API+key+provided:+${keyOf('denying')}.+Visit+example.com`,
       'denying-in-stream': `seq=role-then-err&ecode=invalid_api_key&etype=invalid_request_error&emsg=Incorrect+key+${keyOf('denying-in-stream')}`,
       'rejecting-in-stream':
-        'seq=role-then-err&etype=invalid_request_error&ecode=context_length_exceeded&eparam=messages&emsg=Too+long.',
+        'seq=role-then-err&etype=invalid_request_error&ecode=invalid_value&eparam=messages&emsg=Too+odd.',
+      'too-long': 'seq=400&ecode=context_length_exceeded&etype=invalid_request_error&eparam=messages&emsg=Too+long.',
+      filtering: 'seq=400&ecode=content_filter&emsg=No.',
       'throttling-in-stream': 'seq=role-then-err&etype=rate_limit_error&ecode=rate_limit_exceeded&emsg=Slow+down.',
       numbered: 'seq=400&ecode=20012',
       broke: 'seq=429&ecode=insufficient_quota&etype=insufficient_quota&ra=-',
@@ -34,7 +36,8 @@ beforeAll(async () => {
         'denying-in-stream',
         'rejecting-in-stream',
         'throttling-in-stream',
-      ].map((name) => [`${name}-or-good`, { targets: [`${name}/m`, 'good/m'] }]),
+        'too-long',
+      ].map((name) => [`${name}-or-good`, { strategy: 'ordered', targets: [`${name}/m`, 'good/m'] }]),
     ),
   });
 });
@@ -175,9 +178,34 @@ test('a rejection told inside of a stream, before its content, is told with a st
   const response = await journey.chat('rejecting-in-stream-or-good', { stream: true });
   expect({ status: response.status, error: await errorOf(response) }).toEqual({
     status: 400,
-    error: { message: 'Too long.', type: 'invalid_request_error', param: 'messages', code: 'context_length_exceeded' },
+    error: { message: 'Too odd.', type: 'invalid_request_error', param: 'messages', code: 'invalid_value' },
   });
   expect(journey.counted('good').requests).toBe(asked);
+});
+
+test('what is too long for one deployment is another’s chance', async () => {
+  const response = await journey.chat('too-long-or-good');
+  expect(response.headers.get('x-sluice-deployment')).toBe('good/m');
+});
+
+test('what is too long for all is told in the provider’s words, and not to be tried again', async () => {
+  const response = await journey.chat('too-long/m');
+  expect([response.status, response.headers.get('x-should-retry')]).toEqual([400, 'false']);
+  expect(await errorOf(response)).toEqual({
+    message: 'Too long.',
+    type: 'invalid_request_error',
+    param: 'messages',
+    code: 'context_length_exceeded',
+  });
+});
+
+test('what a content filter refuses is told in the provider’s words', async () => {
+  const response = await journey.chat('filtering/m');
+  expect({ status: response.status, error: await errorOf(response) }).toMatchObject({
+    status: 400,
+    error: { message: 'No.', code: 'content_filter' },
+  });
+  expect(await journey.gateway.rowsOf(requestIdOf(response), 1)).toMatchObject([{ error: 'content_filtered' }]);
 });
 
 test('throttling told inside of a stream is another deployment’s chance', async () => {

@@ -9,9 +9,9 @@ import { readStream, textOf } from '../support/sse.ts';
 const PATIENCE = { first_token: '250ms', between_tokens: '250ms', total: '600ms' };
 const EARLY = [
   { what: 'the status 500', script: 'seq=500', code: 'upstream_failed', status: 502 },
-  { what: 'the status 503', script: 'seq=503', code: 'upstream_failed', status: 502 },
+  { what: 'the status 503', script: 'seq=503&ra=-', code: 'upstream_failed', status: 502 },
   { what: 'the status 408', script: 'seq=408', code: 'upstream_failed', status: 502 },
-  { what: 'the status 429', script: 'seq=429&ra=7', code: 'upstream_throttled', status: 429 },
+  { what: 'the status 429', script: 'seq=429&ra=0', code: 'upstream_throttled', status: 429 },
   { what: 'the status 401', script: 'seq=401', code: 'upstream_unauthorized', status: 502 },
   { what: 'the status 403', script: 'seq=403', code: 'upstream_unauthorized', status: 502 },
   { what: 'silence', script: 'seq=hang', code: 'upstream_timeout', status: 504 },
@@ -32,6 +32,8 @@ beforeAll(async () => {
     providers: {
       good: '',
       spare: '',
+      throttled: 'seq=429&ra=7',
+      'throttled-too': 'seq=429&ra=7',
       refusing: { script: '', base_url: `http://127.0.0.1:${closedPort}/v1` },
       ...Object.fromEntries(EARLY.map(({ name, script }) => [name, { script, timeouts: PATIENCE }])),
       ...Object.fromEntries(failing),
@@ -40,11 +42,14 @@ beforeAll(async () => {
       ...Object.fromEntries(
         [...EARLY.map(({ name }) => name), 'refusing'].map((name) => [
           `${name}-or-good`,
-          { targets: [`${name}/m`, 'good/m'] },
+          { strategy: 'ordered', targets: [`${name}/m`, 'good/m'] },
         ]),
       ),
-      'many-fail': { targets: ['role-then-err/m', 'cut/m', 'refusing/m', 'failing0/m', 'good/m'] },
-      'none-left': { targets: ['cut/m', 'role-then-err/m'], fallbacks: ['failing3/m'] },
+      'many-fail': {
+        strategy: 'ordered',
+        targets: ['role-then-err/m', 'cut/m', 'refusing/m', 'failing0/m', 'good/m'],
+      },
+      'none-left': { strategy: 'ordered', targets: ['cut/m', 'role-then-err/m'], fallbacks: ['throttled-too/m'] },
       'with-fallbacks': { targets: ['failing0/m'], fallbacks: ['failing1/m', 'good/m', 'spare/m'] },
     },
   });
@@ -110,13 +115,13 @@ test('fallbacks are asked in their order once every target has failed', async ()
 });
 
 test('when everybody has failed the client is told of the last failure', async () => {
-  const response = await journey.chat('none-left', { stream: true });
+  const response = await journey.chat('none-left', { stream: true, sluice: { on_limit: 'reject' } });
   expect(response.headers.get('x-sluice-attempts')).toBe('3');
   expect((await errorOf(response)).code).toBe('rate_limit_exceeded');
 });
 
 test('a throttled client is told when to come back, in the provider’s words', async () => {
-  const response = await journey.chat('failing3/m');
+  const response = await journey.chat('throttled/m', { sluice: { on_limit: 'reject' } });
   expect(response.status).toBe(429);
   expect(response.headers.get('retry-after')).toBe('7');
   expect(await errorOf(response)).toEqual({
@@ -141,7 +146,7 @@ test('the connection of a provider that took too long is closed', async () => {
   const { provider } = journey;
   const before = provider.stats().total.abandoned;
   await journey.chat('failing6/m', { stream: true });
-  await provider.waitFor(({ active, total }) => active === 0 && total.abandoned === before + 1);
+  await provider.waitFor(({ active, total }) => active === 0 && total.abandoned > before);
 });
 
 /** A port where nobody listens. */

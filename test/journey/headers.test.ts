@@ -25,6 +25,7 @@ beforeAll(async () => {
       good: '',
       telling: 'ratelimit&setcookie',
       throttling: 'seq=429&ratelimit&setcookie',
+      rejecting: 'seq=400',
       handmade: { script: '', base_url: `${handmade.url}/v1` },
       'quoting-400': quoting('seq=400'),
       'quoting-401': quoting('seq=401'),
@@ -87,10 +88,11 @@ test('cookies stay inside when the provider fails, too', async () => {
 });
 
 test('a failed request has its id, and says who was asked', async () => {
-  const response = await journey.chat('throttling/m');
+  const response = await journey.chat('rejecting/m');
   expect(shown(response)).toMatchObject({
     'x-request-id': expect.stringMatching(/^req_/) as string,
-    'x-sluice-deployment': 'throttling/m',
+    'x-sluice-deployment': 'rejecting/m',
+    'x-sluice-failed': 'rejecting/m=upstream_rejected',
     'x-sluice-attempts': '1',
   });
 });

@@ -20,7 +20,7 @@ beforeAll(async () => {
       slow: { script: 'ttft=20', concurrency: 1 },
       wide: '',
     },
-    routes: { 'narrow-or-wide': { targets: ['narrow/m', 'wide/m'] } },
+    routes: { 'narrow-or-wide': { strategy: 'ordered', targets: ['narrow/m', 'wide/m'] } },
   });
 });
 
@@ -33,7 +33,8 @@ afterAll(async () => {
 async function untilWaiting(count: number): Promise<void> {
   for (;;) {
     const metrics = await (await fetch(`${journey.gateway.url}/metrics`)).text();
-    if (new RegExp(`^sluice_router_waiting_requests ${count}$`, 'm').test(metrics)) return;
+    const lines = [...metrics.matchAll(/^sluice_router_waiting_requests\{.*pool="narrow".*\} (\d+)$/gm)];
+    if (lines.reduce((sum, [, waiting]) => sum + Number(waiting), 0) === count) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

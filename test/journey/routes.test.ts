@@ -22,7 +22,7 @@ beforeAll(async () => {
       ...pool,
     },
     routes: {
-      ordered: { targets: ['first/m', 'second/m'] },
+      ordered: { strategy: 'ordered', targets: ['first/m', 'second/m'] },
       weighted: { strategy: 'weighted', targets: [{ model: 'heavy/m', weight: 3 }, 'light/m'] },
       sticky: { strategy: 'sticky', targets: Array.from({ length: 20 }, (_, at) => `pool${at}/m`) },
       'weighted-with-failure': {

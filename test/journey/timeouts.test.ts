@@ -18,8 +18,8 @@ beforeAll(async () => {
       other: '',
     },
     routes: {
-      short: { targets: ['hanging/m', 'other/m'], timeout: '300ms' },
-      'broken-then-good': { targets: ['late-then-broken/m', 'other/m'] },
+      short: { strategy: 'ordered', targets: ['hanging/m', 'other/m'], timeout: '300ms' },
+      'broken-then-good': { strategy: 'ordered', targets: ['late-then-broken/m', 'other/m'] },
     },
   });
 });
@@ -101,7 +101,8 @@ test('after a comment an error is an event', async () => {
   );
   expect(response.status).toBe(200);
   const { comments, errors, isDone } = await readStream(response);
-  expect({ comments, codes: errors.map(({ code }) => code), isDone }).toEqual({
+  // It is asked again, since nobody else is there: more comments may come.
+  expect({ comments: [...new Set(comments)], codes: errors.map(({ code }) => code), isDone }).toEqual({
     comments: ['keep-alive'],
     codes: ['upstream_cut_off'],
     isDone: false,

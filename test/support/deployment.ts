@@ -21,8 +21,8 @@ export interface DeploymentOptions {
   readonly natsUrl: string;
   readonly databaseUrl: string;
   readonly redisUrl?: string;
-  /** Instances of each service; 2 unless said. */
-  readonly instances?: number;
+  /** Instances of each service; 2 where nothing is said. */
+  readonly instances?: number | Partial<Record<Role, number>>;
 }
 
 const ROLES: readonly Role[] = ['ledger', 'router', 'worker', 'ingress'];
@@ -48,7 +48,9 @@ export class Deployment {
     };
     const deployment = new Deployment(processes, env, configFile);
     try {
-      await Promise.all(ROLES.flatMap((role) => Array.from({ length: instances }, () => deployment.add(role))));
+      const count = (role: Role): number => (typeof instances === 'number' ? instances : (instances[role] ?? 2));
+      const all = ROLES.flatMap((role) => Array.from({ length: count(role) }, () => role));
+      await Promise.all(all.map((role) => deployment.add(role)));
       deployment.#isStarting = false;
       await deployment.untilWhole();
       return deployment;

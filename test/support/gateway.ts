@@ -48,6 +48,7 @@ export interface TestGateway {
   readonly config: Config;
   readonly nats: TestNats;
   readonly databaseUrl: string;
+  /** A test may put another in the place of one that it has stopped. */
   readonly services: {
     router: RunningService;
     worker: RunningService;
@@ -75,6 +76,7 @@ export async function startTestGateway({
   const ledger = await runLedger({ ...base, databaseUrl: database.url });
   const [router, worker, ingress] = await Promise.all([runRouter(base), runWorker(base), runIngress(base)]);
   await untilReady(ingress.url);
+  const services = { router, worker, ledger, ingress };
   const post = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
     fetch(`${ingress.url}${path}`, {
       method: 'POST',
@@ -92,14 +94,14 @@ export async function startTestGateway({
     config,
     nats,
     databaseUrl: database.url,
-    services: { router, worker, ledger, ingress },
+    services,
     post,
     rows: (count, timeoutMs) => ledgerRows(database.url, count, timeoutMs),
     rowsOf: (requestId, count, timeoutMs) => ledgerRows(database.url, count, timeoutMs, requestId),
     stop: async () => {
-      await ingress.stop(100);
-      await worker.stop(100);
-      await Promise.all([router.stop(), ledger.stop()]);
+      await services.ingress.stop(100);
+      await services.worker.stop(100);
+      await Promise.all([services.router.stop(), services.ledger.stop()]);
       await nats.stop();
       await database.drop();
     },

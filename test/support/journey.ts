@@ -15,11 +15,13 @@ export interface Played {
 export interface JourneyOptions extends Omit<TestGatewayOptions, 'yaml'> {
   /**
    * By provider name: the script that it plays (`provider/script.ts`), alone or with more of its configuration. Each has
-   * the model `m`. `simulated` is the gateway's own.
+   * the model `m`, and no circuit breaker unless it says so: most tests let one fail over and over. `simulated` is the
+   * gateway's own.
    */
   readonly providers: Readonly<Record<string, string | Played>>;
   readonly routes?: Readonly<Record<string, unknown>>;
   readonly defaults?: string;
+  readonly redisUrl?: string;
 }
 
 /** A gateway, and one scripted provider that plays all providers of its configuration. */
@@ -46,6 +48,7 @@ export async function startJourney({
   providers,
   routes = {},
   defaults = 'n=8',
+  redisUrl,
   ...options
 }: JourneyOptions): Promise<Journey> {
   const provider = await startProvider({ defaults, record: 1_000 });
@@ -53,10 +56,11 @@ export async function startJourney({
     if (name === SIMULATED.name) return [name, {}];
     const { script, ...more } = typeof played === 'string' ? { script: played } : played;
     const url = `${provider.url}/m/up=${name}${script === '' ? '' : `&${script}`}/v1`;
-    return [name, { base_url: url, api_key: keyOf(name), models: { m: { price: PRICE } }, ...more }];
+    return [name, { base_url: url, api_key: keyOf(name), models: { m: { price: PRICE } }, breaker: 'off', ...more }];
   });
   // YAML takes JSON as it is.
-  const yaml = `providers: ${JSON.stringify(Object.fromEntries(configured))}\nroutes: ${JSON.stringify(routes)}\n`;
+  const redis = redisUrl === undefined ? '' : `redis: { url: '${redisUrl}' }\n`;
+  const yaml = `providers: ${JSON.stringify(Object.fromEntries(configured))}\nroutes: ${JSON.stringify(routes)}\n${redis}`;
   const gateway = await startTestGateway({ yaml, ...options });
   const seriesOf = (name: string): Counters[] =>
     Object.entries(provider.stats().byLabelKeyModel).flatMap(([series, counters]) =>

@@ -28,19 +28,23 @@ export interface Outcome {
   readonly trace: string;
   readonly url: string;
   readonly ending: Ending;
+  /** By `performance.now()`. */
+  readonly beganAtMs: number;
   readonly tookMs: number;
   /** The gateway's id of it; '' when no head of an answer came. */
   readonly requestId: string;
 }
 
 export interface LoadOptions {
-  /** The ingresses that may be asked, read before each request. */
-  readonly urls: () => readonly string[];
+  /** The ingresses that may be asked, read before each request of a lane. */
+  readonly urls: (lane: number) => readonly string[];
   readonly model: string;
   /** Output tokens of each answer, as the provider's script says. */
   readonly tokens: number;
   /** Requests at once; every second one is a stream. */
   readonly lanes?: number;
+  /** Count a connection that ended before a byte of an answer as `closed`; only one that nobody accepted has then `moved`. */
+  readonly countsResets?: boolean;
 }
 
 /** Clients that ask again as soon as they were answered, until `stop()`. */
@@ -92,7 +96,7 @@ export class Load {
 
   async #run(lane: number): Promise<void> {
     for (let turn = lane; !this.#isStopping; turn++) {
-      const urls = this.#options.urls();
+      const urls = this.#options.urls(lane);
       const url = urls[turn % Math.max(1, urls.length)];
       if (url === undefined) {
         await pause();
@@ -102,13 +106,18 @@ export class Load {
       this.#underWay.add(asked);
       const outcome = await asked;
       this.#underWay.delete(asked);
-      if (outcome.ending.kind === 'closed' && outcome.requestId === '' && isRefusal(outcome.ending.why)) {
+      if (this.#hasMoved(outcome)) {
         this.moved++;
         continue;
       }
       this.outcomes.push(outcome);
       if (outcome.ending.kind !== 'served') await pause();
     }
+  }
+
+  #hasMoved({ ending, requestId }: Outcome): boolean {
+    if (ending.kind !== 'closed' || requestId !== '') return false;
+    return this.#options.countsResets === true ? ending.why === 'ECONNREFUSED' : isRefusal(ending.why);
   }
 }
 
@@ -120,7 +129,7 @@ export async function ask(
   const trace = randomBytes(16).toString('hex');
   const beganAt = performance.now();
   const over = (ending: Ending, requestId = ''): Outcome => ({
-    ...{ trace, url, ending, requestId },
+    ...{ trace, url, ending, beganAtMs: beganAt, requestId },
     tookMs: Math.round(performance.now() - beganAt),
   });
   const messages = [{ role: 'user', content: `This is request ${trace}.` }];

@@ -7,9 +7,26 @@ import type { AdmittedRequest } from '../request.ts';
 /** 132 bits: no two meet by chance. */
 const AFFINITY_CHARACTERS = 22;
 
-/** What a router is told of a request: enough to decide, and nothing of its text. */
-export function envelopeOf(request: AdmittedRequest, tried: Tried[], slotsAhead: number): Envelope {
+/** Output tokens of a request that does not say how many it wants: about a page, for limits in tokens. */
+const DEFAULT_OUTPUT_TOKENS = 256;
+
+/** What only some requests have to say to a router. */
+export interface Circumstances {
+  /** In the lines of routers that were lost. */
+  readonly waitedMs?: Millis;
+  /** The answer has begun: only who can go on from its text may take over. */
+  readonly isContinuation?: boolean;
+}
+
+/** What a router is told of a request: enough to decide, and nothing of its text but the sketch that some routes want. */
+export function envelopeOf(
+  request: AdmittedRequest,
+  tried: Tried[],
+  slotsAhead: number,
+  { waitedMs = 0, isContinuation = false }: Circumstances = {},
+): Envelope {
   const { id, principal, model, endpoint, stream, body, deadlineEpochMs, kin, traceparent } = request;
+  const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch } = request;
   return {
     v: 1,
     id,
@@ -20,8 +37,17 @@ export function envelopeOf(request: AdmittedRequest, tried: Tried[], slotsAhead:
     bodyBytes: body.length,
     deadlineEpochMs,
     tried,
+    inputTokens,
+    ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+    ...(needs.length === 0 ? {} : { needs: [...needs] }),
+    ...(lane === 'interactive' ? {} : { lane }),
+    ...(via === undefined ? {} : { via }),
+    ...(overrides === undefined ? {} : { overrides }),
+    ...(sketch === undefined ? {} : { sketch }),
     ...(kin === undefined ? {} : { affinity: affinityOf(kin) }),
     ...(slotsAhead === 0 ? {} : { slotsAhead }),
+    ...(waitedMs === 0 ? {} : { waitedMs }),
+    ...(isContinuation ? { continues: true } : {}),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
@@ -31,14 +57,25 @@ function affinityOf(kin: string): string {
   return hash('sha256', kin, 'base64url').slice(0, AFFINITY_CHARACTERS);
 }
 
+/** What holds for one attempt. */
+export interface TaskTerms {
+  /** Counts from 1. */
+  readonly attempt: number;
+  readonly deadlineEpochMs: Millis;
+  readonly creditBytes: number;
+  /** The stream that it goes on with. */
+  readonly continues?: TaskHead['continues'];
+}
+
 /** What a worker is told of one attempt, besides the body. */
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes }: { attempt: number; deadlineEpochMs: Millis; creditBytes: number },
+  { attempt, deadlineEpochMs, creditBytes, continues }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
-  const { deployment, pool, router, slot, route, queueMs } = placed;
+  const { lane, dropAt } = request;
+  const { deployment, pool, router, slot, route, reason, variant, queueMs } = placed;
   return {
     v: 1,
     id,
@@ -48,6 +85,10 @@ export function taskOf(
     router,
     slot,
     route,
+    reason,
+    ...(variant === undefined ? {} : { variant }),
+    ...(lane === 'interactive' ? {} : { lane }),
+    tokensEstimate: tokensEstimateOf(request),
     principal,
     model,
     endpoint,
@@ -55,10 +96,16 @@ export function taskOf(
     includeUsage,
     modelAt,
     streamOptionsAt,
+    ...(dropAt === undefined ? {} : { dropAt }),
     bodyBytes: body.length,
     deadlineEpochMs,
     queueMs,
     creditBytes,
+    ...(continues === undefined ? {} : { continues }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
+}
+
+function tokensEstimateOf({ endpoint, inputTokens, maxOutputTokens }: AdmittedRequest): number {
+  return endpoint === 'embeddings' ? inputTokens : inputTokens + (maxOutputTokens ?? DEFAULT_OUTPUT_TOKENS);
 }

@@ -1,4 +1,5 @@
 import type { ResponseHead } from '../../../shared/messages/attempt.ts';
+import type { Placed } from '../../../shared/messages/envelope.ts';
 import { formatDollars } from '../../../shared/money.ts';
 
 export type HeaderList = Readonly<Record<string, string>>;
@@ -13,20 +14,31 @@ export const STREAM_HEADERS: HeaderList = {
 /** What happened to a request so far. */
 export interface Progress {
   readonly requestId: string;
-  /** The last one that was asked. */
-  readonly deployment: string | undefined;
+  /** Where it was last. */
+  readonly placed: Placed | undefined;
   readonly attempts: number;
   readonly queueMs: number;
+  /** `deployment=code` of the attempts that failed. */
+  readonly failures: readonly string[];
+  readonly isHedged: boolean;
 }
 
 /** What every answer says of itself, errors too. */
-export function progressHeaders({ requestId, deployment, attempts, queueMs }: Progress): HeaderList {
-  const own = {
+export function progressHeaders({ requestId, placed, attempts, queueMs, failures, isHedged }: Progress): HeaderList {
+  const headers: Record<string, string> = {
     'x-request-id': requestId,
     'x-sluice-attempts': String(attempts),
     'x-sluice-queue-ms': String(Math.round(queueMs)),
   };
-  return deployment === undefined ? own : { ...own, 'x-sluice-deployment': toHeaderValue(deployment) };
+  if (placed !== undefined) {
+    headers['x-sluice-deployment'] = toHeaderValue(placed.deployment);
+    headers['x-sluice-reason'] = toHeaderValue(placed.reason);
+    if (placed.variant !== undefined) headers['x-sluice-variant'] = toHeaderValue(placed.variant);
+    if (placed.downgradedTo !== undefined) headers['x-sluice-downgraded-to'] = toHeaderValue(placed.downgradedTo);
+  }
+  if (failures.length > 0) headers['x-sluice-failed'] = toHeaderValue(failures.join(', '));
+  if (isHedged) headers['x-sluice-hedged'] = 'true';
+  return headers;
 }
 
 /** The headers of an answer: the provider's visible ones, then ours. */
@@ -40,7 +52,7 @@ export function answerHeaders(head: ResponseHead, isStream: boolean, progress: P
   };
 }
 
-/** A header holds printable ASCII, a model's name anything: what goes beyond is percent-encoded. */
-function toHeaderValue(text: string): string {
+/** Printable ASCII on one line, which a header and a comment hold, while a model's name is anything: what goes beyond is percent-encoded. */
+export function toHeaderValue(text: string): string {
   return /^[\x20-\x7e]*$/.test(text) ? text : encodeURI(text);
 }

@@ -11,6 +11,7 @@ const placed = (ahead: SlotRange[] | undefined, router = 'r', pool = 'p'): Place
   router,
   slot: 1,
   route: 'a-route',
+  reason: 'ordered',
   queueMs: 17,
   timeoutMs: 5_000,
   ...(ahead === undefined ? {} : { ahead }),

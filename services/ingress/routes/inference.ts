@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Clock } from '../../../shared/clock.ts';
+import { suggest } from '../../../shared/config/errors.ts';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { Endpoint, Principal } from '../../../shared/messages/envelope.ts';
+import type { AdmitDeps } from '../admit.ts';
 import { admit } from '../admit.ts';
 import type { Authenticator } from '../authenticate.ts';
 import type { Exchanges } from '../exchanges.ts';
@@ -13,12 +14,13 @@ declare module 'fastify' {
   }
 }
 
-export interface InferenceDeps {
+export interface InferenceDeps extends AdmitDeps {
   readonly authenticator: Authenticator;
   readonly exchanges: Exchanges;
-  readonly clock: Clock;
-  readonly requestTimeoutMs: number;
 }
+
+/** Before a path of the API: the door of a named router. */
+export const ROUTER_DOOR = '/router/:router';
 
 const PATHS: Readonly<Record<string, Endpoint>> = { '/v1/chat/completions': 'chat', '/v1/embeddings': 'embeddings' };
 
@@ -26,9 +28,12 @@ const PATHS: Readonly<Record<string, Endpoint>> = { '/v1/chat/completions': 'cha
 export function inferenceRoutes(app: FastifyInstance, deps: InferenceDeps): void {
   app.decorateRequest('principal', null);
   for (const [path, endpoint] of Object.entries(PATHS)) {
-    app.post(path, { onRequest: [refuseWhenFull(deps), authenticate(deps)] }, (request, reply) => {
-      exchange(deps, endpoint, request, reply);
-    });
+    const onRequest = [refuseWhenFull(deps), authenticate(deps)];
+    app.post(path, { onRequest }, (request, reply) => exchange(deps, endpoint, request, reply));
+    const throughRouter = [...onRequest, refuseUnknownRouter(deps)];
+    app.post(`${ROUTER_DOOR}${path}`, { onRequest: throughRouter }, (request, reply) =>
+      exchange(deps, endpoint, request, reply, routerOf(request)),
+    );
   }
 }
 
@@ -57,28 +62,34 @@ function refuseWhenFull({ exchanges }: Pick<InferenceDeps, 'exchanges'>) {
   };
 }
 
+/** For the paths behind `ROUTER_DOOR`, once it is known who asks. */
+export function refuseUnknownRouter({ catalog }: Pick<InferenceDeps, 'catalog'>) {
+  return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
+    const name = routerOf(request);
+    if (catalog.hasRouter(name)) return done();
+    const hint = suggest(name, catalog.routers());
+    const said = `There is no router \`${name.slice(0, 200)}\`${hint === undefined ? '' : `; ${hint}`}`;
+    done(new GatewayError('router_not_found', said.endsWith('?') ? said : `${said}.`));
+  };
+}
+
+export function routerOf({ params }: FastifyRequest): string {
+  return (params as { readonly router: string }).router;
+}
+
 function exchange(
-  { clock, exchanges, requestTimeoutMs }: InferenceDeps,
+  deps: InferenceDeps,
   endpoint: Endpoint,
   request: FastifyRequest,
   reply: FastifyReply,
+  via?: string,
 ): void {
   const { principal, headers } = request;
   if (principal === null) throw new GatewayError('internal', 'A request without a principal.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const context = {
-    principal,
-    traceparent: header(headers['traceparent']),
-    timeout: header(headers['x-sluice-timeout']),
-    session: header(headers['x-sluice-session']),
-  };
-  const admitted = admit(parseOpenAiRequest(endpoint, body), context, clock, requestTimeoutMs);
+  const admitted = admit(parseOpenAiRequest(endpoint, body), { principal, headers, via }, deps);
   reply.hijack();
-  exchanges.begin(admitted, reply.raw);
-}
-
-function header(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' ? value : undefined;
+  deps.exchanges.begin(admitted, reply.raw);
 }
 
 function attempt<T>(run: () => T): T | Error {

@@ -71,11 +71,17 @@ export class SlotTable {
     return this.#pools.keys();
   }
 
+  /** Every worker of the pool that is known, suspects too. */
+  workersOf(pool: string): Iterable<string> {
+    return this.#pools.get(pool)?.keys() ?? [];
+  }
+
   /**
    * Promises one slot of the pool, of the worker that has the most to give (so load spreads), passing by the workers in
    * `avoid` while another has one.
+   * @param mayUse whether what is to be called can be called by this worker now
    */
-  take(pool: string, avoid: ReadonlySet<string>): Slot | undefined {
+  take(pool: string, avoid: ReadonlySet<string>, mayUse: (worker: string) => boolean = () => true): Slot | undefined {
     const holdings = this.#pools.get(pool);
     if (holdings === undefined) return undefined;
     let best: Holding | undefined;
@@ -84,7 +90,7 @@ export class SlotTable {
       const left = leftOf(holding);
       if (left <= 0 || this.#suspects.has(holding.worker)) continue;
       const score = avoid.has(holding.worker) ? 0.5 / holding.capacity : left;
-      if (score > bestScore) {
+      if (score > bestScore && mayUse(holding.worker)) {
         best = holding;
         bestScore = score;
       }

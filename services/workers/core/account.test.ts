@@ -1,19 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import type { Deployment } from '../../../shared/catalog.ts';
-import type { TaskHead } from '../../../shared/messages/task.ts';
 import { UsageRecorded } from '../../../shared/messages/usage.ts';
+import { deploymentOf, taskHeadOf } from '../../../shared/testing/fixtures.ts';
 import { endOf, estimateInputTokens, usageEvent } from './account.ts';
 
-const task: TaskHead = {
-  ...{ v: 1, id: 'req_1', attempt: 2, deployment: 'p/m', pool: 'p', router: 'r', slot: 1, route: 'cheap' },
-  ...{ principal: { keyId: 'k', keyName: 'name', team: null }, model: 'cheap', endpoint: 'chat', stream: true },
-  ...{ includeUsage: false, modelAt: [0, 0], streamOptionsAt: null, bodyBytes: 401, deadlineEpochMs: 0 },
-  ...{ queueMs: 1.6, creditBytes: 1 },
-};
+const task = taskHeadOf({
+  ...{ attempt: 2, route: 'cheap', principal: { keyId: 'k', keyName: 'name', team: null }, model: 'cheap' },
+  ...{ stream: true, bodyBytes: 401, queueMs: 1.6 },
+});
 // Two dollars for a million tokens of output, one for the input.
-const deployment: Deployment = {
-  ...{ id: 'p/m', provider: 'p', pool: 'p', model: 'm', upstreamModel: 'm-1', price: { input: 1e9, output: 2e9 } },
-};
+const deployment = deploymentOf('p/m', { upstreamModel: 'm-1', price: { input: 1e9, output: 2e9 } });
 const usage = { inputTokens: 10, outputTokens: 20, cachedInputTokens: 0, reasoningTokens: 0 };
 const account = {
   ...{ startedEpochMs: 0, durationMs: 12.4, ttftMs: 3.5, usage, hasBegun: true, outputTokensSoFar: 7, finish: 'stop' },

@@ -41,6 +41,19 @@ test('in whatever order the edits are named', () => {
   expect(Buffer.concat(editBytes(parts, edits)).toString()).toBe('YbZcdX');
 });
 
+test('what is inserted where another range goes stays before it', () => {
+  const edits: Edit[] = [
+    { at: [1, 3], bytes: Buffer.alloc(0) },
+    { at: [1, 1], bytes: Buffer.from('!') },
+  ];
+  for (const order of [edits, edits.toReversed()])
+    expect(Buffer.concat(editBytes([Buffer.from('abcdef')], order)).toString()).toBe('a!def');
+});
+
+test('nothing is left of what was removed, not even an empty part', () => {
+  expect(editBytes([Buffer.from('abc')], [{ at: [0, 2], bytes: Buffer.alloc(0) }])).toEqual([Buffer.from('c')]);
+});
+
 test('what stays is not copied', () => {
   const part = Buffer.from('abcdef');
   const [first, put, last] = editBytes([part], [{ at: [2, 3], bytes: Buffer.from('!') }]);

@@ -1,6 +1,6 @@
 import type { ByteRange } from '../../../shared/messages/task.ts';
 
-/** Bytes to put in place of a range; an empty range inserts. */
+/** Bytes to put in place of a range; an empty range inserts, no bytes remove. */
 export interface Edit {
   readonly at: ByteRange;
   readonly bytes: Buffer;
@@ -11,12 +11,13 @@ export interface Edit {
  * @param edits do not overlap; offsets count from the beginning of the first part
  */
 export function editBytes(parts: readonly Buffer[], edits: readonly Edit[]): Buffer[] {
-  const sorted = edits.toSorted((a, b) => a.at[0] - b.at[0]);
+  // What is inserted where another range begins goes before it.
+  const sorted = edits.toSorted((a, b) => a.at[0] - b.at[0] || a.at[1] - b.at[1]);
   const out: Buffer[] = [];
   let from = 0;
   for (const { at, bytes } of sorted) {
     pushSlice(out, parts, from, at[0]);
-    out.push(bytes);
+    if (bytes.length > 0) out.push(bytes);
     from = at[1];
   }
   pushSlice(out, parts, from, Infinity);

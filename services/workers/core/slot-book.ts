@@ -27,9 +27,12 @@ interface RouterShare {
  * One pool's slots at one worker: each is free, issued to one router, or taken by an attempt, and never two of these
  * (`busy + outstanding <= capacity`). Slots are shared out evenly between the routers that live, also when one comes later;
  * a router with waiting requests gets free ones first, and idle ones are called back from the others for it.
+ *
+ * The capacity may change. When it shrinks, attempts that run and slots that are promised keep theirs (`free` is negative
+ * meanwhile), idle slots are called back, and until there is room again none is given out or taken without one.
  */
 export class SlotBook {
-  readonly capacity: number;
+  capacity: number;
   readonly #routers = new Map<string, RouterShare>();
   #busy = 0;
   #outstanding = 0;
@@ -45,6 +48,7 @@ export class SlotBook {
     return this.#busy;
   }
 
+  /** Negative while more are out than the capacity, which has shrunk. */
   get free(): number {
     return this.capacity - this.#busy - this.#outstanding;
   }
@@ -155,9 +159,9 @@ export class SlotBook {
   }
 
   /**
-   * Who should give slots back, and how many: all that is needed where requests wait elsewhere, else what is above an
-   * even share while another router has less than half of one (it has just come, and would place nothing here). Marks them
-   * as asked.
+   * Who should give slots back, and how many: all that is needed where requests wait elsewhere or the capacity has shrunk,
+   * else what is above an even share while another router has less than half of one (it has just come, and would place
+   * nothing here). Marks them as asked.
    */
   recall(now: Millis): Array<{ router: string; count: number }> {
     if (this.free > 0) return [];
@@ -168,13 +172,14 @@ export class SlotBook {
       waiting += share.waiting;
       if (share.outstanding.size < level / 2) short += level - share.outstanding.size;
     }
-    const kept = waiting > 0 ? 0 : level;
-    let missing = waiting > 0 ? waiting : short;
+    const needed = waiting - this.free;
+    const kept = needed > 0 ? 0 : level;
+    let missing = needed > 0 ? needed : short;
     const asked: Array<{ router: string; count: number }> = [];
     for (const [router, share] of this.#routers) {
       if (missing === 0) break;
       const count = Math.min(missing, share.outstanding.size - kept);
-      const asking = waiting > 0 ? 'recalledAt' : 'levelledAt';
+      const asking = needed > 0 ? 'recalledAt' : 'levelledAt';
       if (share.waiting > 0 || count <= 0 || now - share[asking] < RECALL_AGAIN_MS) continue;
       share[asking] = now;
       missing -= count;

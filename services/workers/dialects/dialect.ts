@@ -1,3 +1,4 @@
+import type { Prefill } from '../../../shared/config.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
@@ -41,7 +42,8 @@ export interface StreamReader {
 
 /** A wire format: one interface, and code only where formats differ. */
 export interface Dialect {
-  encodeRequest(task: TaskHead, body: readonly Buffer[], upstreamModel: string): UpstreamRequest;
+  /** @param prefill how the provider is told to go on with a text, for tasks that continue an answer */
+  encodeRequest(task: TaskHead, body: readonly Buffer[], upstreamModel: string, prefill: Prefill): UpstreamRequest;
   /** @throws GatewayError(`upstream_malformed`) when this is no answer */
   readAnswer(task: TaskHead, body: Buffer): PlainAnswer;
   readStream(task: TaskHead): StreamReader;

@@ -4,6 +4,12 @@ import { retryAfterMs } from '../../../shared/retry-after.ts';
 
 const MAX_MESSAGE_CHARS = 2_000;
 
+/** As vLLM, SGLang, llama.cpp, Mistral, xAI and OpenRouter say it, who have no code for it. */
+const TOO_LONG =
+  /maximum (context|prompt|model) length|model['’]s context (length|window)|exceeds? the (available |maximum )?context/i;
+/** Azure's, and OpenAI's. */
+const CONTENT_CODES: ReadonlySet<string | undefined> = new Set(['content_filter', 'content_policy_violation']);
+
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 interface OpenAiError {
@@ -20,7 +26,7 @@ interface OpenAiError {
  */
 export function readOpenAiError(status: number, headers: Headers, body: Buffer, nowEpochMs: number): GatewayError {
   const said = parseErrorBody(body);
-  const code = codeOfStatus(status);
+  const code = codeOf(status, said);
   const upstream = { status, code: said.code, type: said.type };
   if (code === 'upstream_unauthorized') return unauthorized(status);
   const message = said.message ?? `The provider answered with status ${status}.`;
@@ -35,7 +41,7 @@ export function readOpenAiError(status: number, headers: Headers, body: Buffer, 
 export function readOpenAiStreamError(error: unknown): GatewayError {
   const said = fieldsOf(error);
   const status = statusOfStreamError(said);
-  const code = codeOfStatus(status);
+  const code = codeOf(status, said);
   if (code === 'upstream_unauthorized') return unauthorized(status);
   return new GatewayError(code, said.message ?? 'The provider reported an error in the stream.', {
     param: said.param,
@@ -56,6 +62,15 @@ function unauthorized(status: number): GatewayError {
   return new GatewayError('upstream_unauthorized', 'The provider refused the gateway’s credential.', {
     upstream: { status },
   });
+}
+
+/** Some of the caller's own mistakes are none elsewhere: a longer context may hold the request, another filter let it pass. */
+function codeOf(status: number, said: OpenAiError): ErrorCode {
+  const code = codeOfStatus(status);
+  if (code === 'upstream_throttled' && said.code === 'insufficient_quota') return 'upstream_quota_exhausted';
+  if (code !== 'upstream_rejected') return code;
+  if (said.code === 'context_length_exceeded' || TOO_LONG.test(said.message ?? '')) return 'context_length_exceeded';
+  return CONTENT_CODES.has(said.code) ? 'content_filtered' : code;
 }
 
 function codeOfStatus(status: number): ErrorCode {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
+import { taskHeadOf } from '../../../shared/testing/fixtures.ts';
 import { openai } from './openai.ts';
 import { readOpenAiError, readOpenAiStreamError } from './openai-error.ts';
 import { OpenAiStream } from './openai-stream.ts';
@@ -12,14 +13,7 @@ import { readOpenAiUsage } from './openai-usage.ts';
 const CLIENTS_NAME = 'my "model"/ü';
 const fixture = (name: string): Buffer => readFileSync(new URL(`fixtures/${name}`, import.meta.url));
 
-function taskOf(fields: Partial<TaskHead>): TaskHead {
-  return {
-    ...{ v: 1, id: 'req_1', attempt: 1, deployment: 'p/m', pool: 'p', router: 'r', slot: 1, route: null },
-    ...{ principal: { keyId: 'k', keyName: 'k', team: null }, model: CLIENTS_NAME, endpoint: 'chat', stream: false },
-    ...{ includeUsage: false, modelAt: [0, 0], streamOptionsAt: null, bodyBytes: 0, deadlineEpochMs: 0 },
-    ...{ queueMs: 0, creditBytes: 1, ...fields },
-  };
-}
+const taskOf = (fields: Partial<TaskHead>): TaskHead => taskHeadOf({ model: CLIENTS_NAME, ...fields });
 
 describe('a request', () => {
   const encode = (body: string, upstream: string, parts = 1): string => {
@@ -28,7 +22,7 @@ describe('a request', () => {
     const task = taskOf({ ...parsed, bodyBytes: bytes.length });
     const size = Math.ceil(bytes.length / parts);
     const cut = Array.from({ length: parts }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
-    return Buffer.concat([...openai.encodeRequest(task, cut, upstream).body]).toString();
+    return Buffer.concat([...openai.encodeRequest(task, cut, upstream, 'none').body]).toString();
   };
   const messages = '"messages":[{"role":"user","content":"\\"model\\":1 ü😀"}]';
 
@@ -64,9 +58,47 @@ describe('a request', () => {
     for (const parts of [1, 2, 3, 7, body.length]) expect(encode(body, 'b', parts)).toBe(sent);
   });
 
+  test('loses what was the gateway’s own, and no provider sees it', () => {
+    const name = fc.string({ minLength: 1 }).filter((key) => !['sluice', 'model', 'messages', 'stream'].includes(key));
+    const others = fc.dictionary(
+      name.filter((key) => key !== 'stream_options' && key !== '__proto__'),
+      fc.jsonValue({ maxDepth: 2 }),
+      { maxKeys: 4 },
+    );
+    const indents = fc.constantFrom(undefined, 2, '\t');
+    fc.assert(
+      fc.property(
+        others,
+        others,
+        fc.nat(2),
+        fc.boolean(),
+        indents,
+        fc.nat(9),
+        (before, after, place, stream, indent, parts) => {
+          const own = [
+            ['model', 'a'],
+            ['messages', [{ role: 'user', content: '"sluice":{}' }]],
+            ['stream', stream],
+          ] as [string, unknown][];
+          own.splice(place, 0, ['sluice', { strategy: 'ordered', x: [{ sluice: '}' }] }]);
+          const request = Object.fromEntries([...Object.entries(before), ...own, ...Object.entries(after)]);
+          const sent = JSON.parse(encode(JSON.stringify(request, null, indent), 'b', parts + 1)) as object;
+          const { sluice: _, ...rest } = JSON.parse(JSON.stringify(request)) as Record<string, unknown>;
+          expect(sent).toEqual({ ...rest, model: 'b', ...(stream && { stream_options: { include_usage: true } }) });
+        },
+      ),
+    );
+  });
+
+  test('that begins with it may be a stream', () => {
+    expect(encode(`{"sluice":{},"model":"a","stream":true,${messages}}`, 'b')).toBe(
+      `{"stream_options":{"include_usage":true},"model":"b","stream":true,${messages}}`,
+    );
+  });
+
   test('that needs no change passes as the very bytes that came', () => {
     const body = [Buffer.from('{"model":"a"'), Buffer.from(',"x":1}')];
-    expect(openai.encodeRequest(taskOf({ model: 'a' }), body, 'a').body).toBe(body);
+    expect(openai.encodeRequest(taskOf({ model: 'a' }), body, 'a', 'none').body).toBe(body);
   });
 });
 
@@ -210,6 +242,10 @@ describe('a stream', () => {
     { event: '{"error":{"message":"boom","type":"server_error"}}', code: 'upstream_failed' },
     { event: '{"error":{"message":"slow","code":429}}', code: 'upstream_throttled' },
     { event: '{"error":{"message":"bad","type":"invalid_request_error"}}', code: 'upstream_rejected' },
+    {
+      event: '{"error":{"message":"m","type":"invalid_request_error","code":"context_length_exceeded"}}',
+      code: 'context_length_exceeded',
+    },
     { event: '[DONE]', code: 'upstream_cut_off' },
   ])('$event in it is $code', ({ event, code }) => {
     const stream = new OpenAiStream(CLIENTS_NAME, false);
@@ -248,6 +284,24 @@ describe('an error answer', () => {
   ])('$status is $code, in the provider’s words', ({ status, code }) => {
     const upstream = { status, code: 'c', type: 't' };
     expect(read(status, openAis)).toMatchObject({ code, message: 'm', param: 'p', upstream });
+  });
+
+  const overlong = { code: 'context_length_exceeded' };
+  test.each([
+    { error: { message: 'm', code: 'context_length_exceeded' }, ...overlong },
+    { error: { message: 'This model’s maximum context length is 4096 tokens. However, …', code: 400 }, ...overlong },
+    { error: { message: "This model's maximum prompt length is 131072 but the request contains 2" }, ...overlong },
+    { error: { message: 'The decoder prompt (5) is longer than the maximum model length of 4' }, ...overlong },
+    { error: { message: "The input (9 tokens) is longer than the model's context length (8)" }, ...overlong },
+    { error: { message: 'the request exceeds the available context size' }, ...overlong },
+    { error: { message: 'Your input exceeds the context window of this model.' }, ...overlong },
+    { error: { message: 'max_tokens is too large: 9. This model supports at most 8' }, code: 'upstream_rejected' },
+    { error: { message: 'm', code: 'content_filter' }, code: 'content_filtered' },
+    { error: { message: 'm', code: 'content_policy_violation' }, code: 'content_filtered' },
+  ])('$error is $code, in the provider’s words', ({ error, code }) => {
+    const upstream = { status: 400, code: error.code === undefined ? undefined : String(error.code) };
+    expect(read(400, JSON.stringify({ error }))).toMatchObject({ code, message: error.message, upstream });
+    expect(read(500, JSON.stringify({ error })).code).toBe('upstream_failed');
   });
 
   test.each([401, 403])('%i concerns the gateway’s credential: nothing of the provider’s words is kept', (status) => {

@@ -1,3 +1,4 @@
+import type { Prefill } from '../../../shared/config.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { Endpoint } from '../../../shared/messages/envelope.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
@@ -11,24 +12,34 @@ import { readOpenAiUsage } from './openai-usage.ts';
 
 const PATHS: Record<Endpoint, string> = { chat: '/chat/completions', embeddings: '/embeddings' };
 const ASK_FOR_USAGE = Buffer.from('"stream_options":{"include_usage":true},');
+const PREFIX = Buffer.from(',"prefix":true');
+const CONTINUE_FINAL_MESSAGE = Buffer.from('"continue_final_message":true,"add_generation_prompt":false,');
+const NOTHING = Buffer.alloc(0);
 const OPEN_BRACE = 0x7b;
 
 /** OpenAI's API on both sides: bytes pass, and only what must differ is written over. */
 export const openai: Dialect = {
-  encodeRequest: (task, body, upstreamModel) => ({
+  encodeRequest: (task, body, upstreamModel, prefill) => ({
     path: PATHS[task.endpoint],
     accept: task.stream ? 'text/event-stream' : 'application/json',
-    body: encodeBody(task, body, upstreamModel),
+    body: encodeBody(task, body, upstreamModel, prefill),
   }),
   readAnswer,
-  readStream: (task) => new OpenAiStream(task.model, task.includeUsage),
+  readStream: (task) => new OpenAiStream(task.model, task.includeUsage, task.continues),
   readError: readOpenAiError,
 };
 
-function encodeBody(task: TaskHead, body: readonly Buffer[], upstreamModel: string): UpstreamRequest['body'] {
+function encodeBody(
+  task: TaskHead,
+  body: readonly Buffer[],
+  upstreamModel: string,
+  prefill: Prefill,
+): UpstreamRequest['body'] {
   const edits: Edit[] = [];
   if (upstreamModel !== task.model) edits.push({ at: task.modelAt, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
   if (task.stream && !task.includeUsage) edits.push(askForUsage(task, body));
+  if (task.continues !== undefined) edits.push(...askToContinue(task.continues.messageEnd, body, prefill));
+  for (const at of task.dropAt ?? []) edits.push({ at, bytes: NOTHING });
   return edits.length === 0 ? body : editBytes(body, edits);
 }
 
@@ -41,6 +52,21 @@ function askForUsage(task: TaskHead, body: readonly Buffer[]): Edit {
   const options: unknown = JSON.parse(textOf(body, task.streamOptionsAt));
   const asked = { ...(isRecord(options) ? options : {}), include_usage: true };
   return { at: task.streamOptionsAt, bytes: Buffer.from(JSON.stringify(asked)) };
+}
+
+/** The body ends with the assistant's unfinished message; how a provider is told to go on with it differs. */
+function askToContinue(messageEnd: number, body: readonly Buffer[], prefill: Prefill): readonly Edit[] {
+  switch (prefill) {
+    case 'none':
+    case 'assistant':
+      return [];
+    case 'prefix':
+      return [{ at: [messageEnd, messageEnd], bytes: PREFIX }];
+    case 'continue_final_message': {
+      const afterBrace = (body[0] as Buffer).indexOf(OPEN_BRACE) + 1;
+      return [{ at: [afterBrace, afterBrace], bytes: CONTINUE_FINAL_MESSAGE }];
+    }
+  }
 }
 
 /** A 200 is an answer only when it is one: JSON, whole, and with what was asked for in it. */

@@ -1,0 +1,495 @@
+import { createServer } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Registry } from 'prom-client';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Bus } from '../../shared/bus.ts';
+import { Catalog } from '../../shared/catalog.ts';
+import type { RoutePolicy } from '../../shared/config.ts';
+import { DEFAULT_POLICY } from '../../shared/config.ts';
+import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
+import type { ErrorCode } from '../../shared/errors.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { UsageJournal } from '../../shared/journal.ts';
+import { createLog } from '../../shared/log.ts';
+import type { AttemptEnd } from '../../shared/messages/attempt.ts';
+import { Envelope } from '../../shared/messages/envelope.ts';
+import { FrameType } from '../../shared/messages/frame.ts';
+import { TaskHead } from '../../shared/messages/task.ts';
+import { loadPriceTable } from '../../shared/pricing.ts';
+import { testConfig } from '../../test/support/gateway.ts';
+import { parseSse, textOf } from '../../test/support/sse.ts';
+import { SlotsAhead } from './core/slots-ahead.ts';
+import { TranscriptRoom } from './core/transcript.ts';
+import { Exchange } from './exchange.ts';
+import { Inbox } from './inbox.ts';
+import { IngressMetrics } from './metrics.ts';
+import { Outgoing } from './outgoing.ts';
+import { RouteBook } from './route-terms.ts';
+import { Routers } from './routers.ts';
+import { Uploads } from './uploads.ts';
+import { Witness } from './witness.ts';
+import { WorkerWatch } from './worker-watch.ts';
+
+/** Routers and workers are played by the test: it reads what an exchange says to them, and answers. */
+interface Said {
+  readonly to: string;
+  readonly type: number;
+  readonly stream: number;
+  readonly text: string;
+}
+
+const HEDGED: Partial<RoutePolicy> = { hedge: { afterMs: 'p95', share: 0.5 } };
+const CONTINUED: Partial<RoutePolicy> = { onStreamBreak: 'continue' };
+const USAGE = { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0, reasoningTokens: 0 };
+const END: AttemptEnd = {
+  ...{ finish: 'stop', usage: USAGE, isEstimated: false, costNanoUsd: 5, ttftMs: 1, durationMs: 2 },
+};
+const HEAD = { contentType: 'text/event-stream', headers: {}, inputTokensEstimate: 1 };
+const chunk = (id: string, content: string): string =>
+  `data: ${JSON.stringify({ id, created: 1, choices: [{ index: 0, delta: { content } }] })}\n\n`;
+
+let server: Server;
+let url: string;
+let onRequest: (response: ServerResponse) => void = () => undefined;
+
+beforeAll(async () => {
+  server = createServer((_request, response) => onRequest(response));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+class World {
+  now = 1_000;
+  readonly said: Said[] = [];
+  readonly registry = new Registry();
+  readonly exchange: Exchange;
+  readonly answer: Promise<Response>;
+  readonly leave: () => void;
+  readonly routes: RouteBook;
+  readonly #sequences = new Map<number, number>();
+  #deliver: (type: number, stream: number, sequence: number, payload: Buffer) => void = () => undefined;
+
+  static async begin(policy: Partial<RoutePolicy> = {}, stream = false): Promise<World> {
+    const abort = new AbortController();
+    const answered = Promise.withResolvers<Response>();
+    const response = await new Promise<ServerResponse>((resolve) => {
+      onRequest = resolve;
+      fetch(url, { signal: abort.signal }).then(answered.resolve, answered.reject);
+    });
+    answered.promise.catch(() => undefined);
+    return new World({ ...DEFAULT_POLICY, ...policy }, stream, response, answered.promise, () => abort.abort());
+  }
+
+  private constructor(
+    policy: RoutePolicy,
+    isStream: boolean,
+    response: ServerResponse,
+    answer: Promise<Response>,
+    leave: () => void,
+  ) {
+    this.answer = answer;
+    this.leave = leave;
+    const clock = { now: () => this.now, epochMs: () => this.now };
+    const post = (to: string, _reply: string, type: number, at: number, _sequence: number, head: string): void => {
+      this.said.push({ to, type, stream: at, text: head });
+    };
+    const bus = {
+      isConnected: true,
+      post,
+      postNumber: (to: string, _reply: string, type: number, at: number) =>
+        this.said.push({ to, type, stream: at, text: '' }),
+      onFrames: (_subject: string, onFrame: unknown) =>
+        (this.#deliver = (type, at, sequence, payload) =>
+          (onFrame as (...frame: unknown[]) => void)(type, at, sequence, payload, '', 'sluice.in.i.peer')),
+    } as unknown as Bus;
+    const config = testConfig(
+      'providers: { a: { base_url: "http://a/v1", models: { m: {} } }, b: { base_url: "http://b/v1", models: { m: {} } } }\nroutes: { r: { targets: [a/m, b/m] } }',
+    );
+    const routes = config.routes.map((route) => ({ ...route, policy }));
+    const catalog = new Catalog({ ...config, routes }, loadPriceTable());
+    this.routes = new RouteBook(catalog);
+    const journal = { record: () => undefined } as unknown as UsageJournal;
+    const uploads = new Uploads(bus);
+    const outgoing = new Outgoing(bus, 'i', uploads);
+    const ignore = (): void => undefined;
+    const inbox = new Inbox({ bus, ingressId: 'i', outgoing, onPeerGone: ignore, onAheadRecalled: ignore });
+    inbox.listen();
+    const routers = new Routers(clock, ignore);
+    routers.onBeat({ v: 1, router: 'rtr', isDraining: false, spent: [], waiting: {} });
+    const body = `{"model":"r","messages":[{"role":"user","content":"?"}],"stream":${isStream}}`;
+    this.exchange = new Exchange(
+      {
+        ...{ clock, inbox, outgoing, uploads, routers, log: createLog('silent', 'test'), keepAliveMs: 60_000 },
+        workers: new WorkerWatch({ clock, ping: ignore, onGone: ignore }),
+        witness: new Witness({ journal, catalog, clock, ingressId: 'i' }),
+        ahead: new SlotsAhead(),
+        routes: this.routes,
+        transcripts: new TranscriptRoom(1024 * 1024),
+        metrics: new IngressMetrics(this.registry, () => 1),
+        random: () => 0.5,
+        onOver: ignore,
+      },
+      {
+        ...parseOpenAiRequest('chat', Buffer.from(body)),
+        ...{ id: 'req_1', principal: { keyId: 'k', keyName: 'k', team: null }, traceparent: undefined },
+        ...{ receivedAt: this.now, deadlineEpochMs: this.now + 60_000 },
+        ...{
+          lane: 'interactive',
+          via: undefined,
+          overrides: undefined,
+          sketch: undefined,
+          sluice: undefined,
+          prompt: undefined,
+          nameKey: 'r',
+        },
+      },
+      response,
+    );
+    this.exchange.start();
+  }
+
+  /** What was said of this type, oldest first. */
+  of(type: number): Said[] {
+    return this.said.filter((said) => said.type === type);
+  }
+
+  asks(): Envelope[] {
+    return this.of(FrameType.ask).map(({ text }) => Envelope.parse(JSON.parse(text)));
+  }
+
+  tasks(): TaskHead[] {
+    return this.of(FrameType.open).map(({ text }) => TaskHead.parse(JSON.parse(text)));
+  }
+
+  /** Answers the last question with a place; the stream's number. */
+  place(deployment: string, fields: object = {}): number {
+    const stream = this.of(FrameType.ask).at(-1)?.stream ?? 0;
+    const pool = deployment.slice(0, 1);
+    const placed = { v: 1, deployment, pool, worker: `wrk-${pool}`, router: 'rtr', slot: 1, route: 'r', queueMs: 0 };
+    this.send(stream, FrameType.placed, { ...placed, reason: 'ordered', ...fields });
+    return stream;
+  }
+
+  refuse(code: ErrorCode, isExhausted: boolean): void {
+    const stream = this.of(FrameType.ask).at(-1)?.stream ?? 0;
+    this.send(stream, FrameType.refused, { v: 1, error: new GatewayError(code, 'refused').toWire(), isExhausted });
+  }
+
+  send(stream: number, type: number, message: object | string): void {
+    const isOfWorker = ![FrameType.placed, FrameType.refused, FrameType.waiting].includes(type as 0x50);
+    const sequence = isOfWorker ? (this.#sequences.get(stream) ?? 0) : 0;
+    if (isOfWorker) this.#sequences.set(stream, sequence + 1);
+    const text = typeof message === 'string' ? message : JSON.stringify(message);
+    const count = type === FrameType.data ? Buffer.from([0, 0, 0, 1]) : Buffer.alloc(0);
+    this.#deliver(type, stream, sequence, Buffer.concat([count, Buffer.from(text)]));
+  }
+
+  fail(stream: number, code: ErrorCode, more: object = {}): void {
+    this.send(stream, FrameType.failed, { error: new GatewayError(code, 'failed').toWire(), costNanoUsd: 0, ...more });
+  }
+
+  whole(stream: number, body: string): void {
+    const plain = { bodyBytes: body.length, end: END };
+    this.send(
+      stream,
+      FrameType.whole,
+      `${JSON.stringify({ ...HEAD, contentType: 'application/json', plain })}\n${body}`,
+    );
+  }
+
+  pass(ms: number): void {
+    this.now += ms;
+    this.exchange.check(this.now);
+  }
+
+  async metric(name: string): Promise<unknown> {
+    return (await this.registry.getSingleMetric(name)?.get())?.values.map(({ labels, value }) => ({
+      ...labels,
+      value,
+    }));
+  }
+}
+
+describe('an attempt that fails', () => {
+  test('is followed by another elsewhere, and named in the answer', async () => {
+    const world = await World.begin();
+    world.fail(world.place('a/m'), 'upstream_failed');
+    world.whole(world.place('b/m', { reason: 'fallback', variant: 'v2' }), '{}');
+    const { headers } = await world.answer;
+    expect(Object.fromEntries(headers)).toMatchObject({
+      'x-sluice-deployment': 'b/m',
+      'x-sluice-reason': 'fallback',
+      'x-sluice-variant': 'v2',
+      'x-sluice-attempts': '2',
+      'x-sluice-failed': 'a/m=upstream_failed',
+    });
+    expect(world.asks().at(-1)?.tried).toEqual([{ deployment: 'a/m', worker: 'wrk-a', code: 'upstream_failed' }]);
+    expect(await world.metric('sluice_retries_total')).toEqual([{ route: 'r', value: 1 }]);
+  });
+
+  test('is the last when the route allows no more', async () => {
+    const world = await World.begin({ maxAttempts: 1 });
+    world.fail(world.place('a/m'), 'upstream_failed');
+    expect((await world.answer).status).toBe(502);
+  });
+
+  test('is the last when the attempts have cost enough', async () => {
+    const world = await World.begin({ maxCostNanoUsd: 100 });
+    world.fail(world.place('a/m'), 'upstream_failed', { costNanoUsd: 99 });
+    world.fail(world.place('b/m'), 'upstream_failed', { costNanoUsd: 1 });
+    const { headers } = await world.answer;
+    expect(headers.get('x-sluice-attempts')).toBe('2');
+  });
+
+  test('is told at once when there were too many retries of late', async () => {
+    const world = await World.begin();
+    const { retries } = world.routes.termsOf({ via: undefined, overrides: undefined }, 'r');
+    while (retries.tryWithdraw(world.now));
+    world.fail(world.place('a/m'), 'upstream_unreachable');
+    world.fail(world.place('b/m'), 'upstream_failed');
+    expect(await (await world.answer).json()).toMatchObject({ error: { code: 'upstream_failed' } });
+    expect(await world.metric('sluice_retry_budget_exhausted_total')).toEqual([{ route: 'r', value: 1 }]);
+  });
+
+  test('is tried again after a rest when nobody else is there, twice', async () => {
+    const world = await World.begin();
+    for (const restMs of [50, 100]) {
+      world.fail(world.place('a/m'), 'upstream_failed');
+      world.refuse('no_deployment', true);
+      const asked = world.asks().length;
+      world.pass(restMs - 1);
+      expect(world.asks()).toHaveLength(asked);
+      world.pass(1);
+      expect(world.asks().at(-1)?.tried).toEqual([]);
+    }
+    world.fail(world.place('a/m'), 'upstream_failed');
+    world.refuse('no_deployment', true);
+    const response = await world.answer;
+    expect({ status: response.status, attempts: response.headers.get('x-sluice-attempts') }).toEqual({
+      status: 502,
+      attempts: '3',
+    });
+  });
+
+  test('is told when no other model takes as much', async () => {
+    const world = await World.begin();
+    world.fail(world.place('a/m'), 'context_length_exceeded');
+    world.refuse('no_capable_deployment', false);
+    expect(await (await world.answer).json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
+  });
+
+  test('while it rests its client may leave', async () => {
+    const world = await World.begin();
+    world.fail(world.place('a/m'), 'upstream_failed');
+    world.refuse('no_deployment', true);
+    world.leave();
+    await vi.waitFor(async () =>
+      expect(await world.metric('sluice_requests_total')).toMatchObject([{ code: 'client_closed_request' }]),
+    );
+    world.pass(10_000);
+    expect(world.asks()).toHaveLength(2);
+  });
+});
+
+test('a task that was declined is no attempt, and no failure', async () => {
+  const world = await World.begin();
+  world.fail(world.place('a/m'), 'deployment_throttled', { isDeclined: true });
+  world.whole(world.place('b/m'), '{}');
+  const { headers } = await world.answer;
+  expect({ attempts: headers.get('x-sluice-attempts'), failed: headers.get('x-sluice-failed') }).toEqual({
+    attempts: '1',
+    failed: null,
+  });
+  expect(world.tasks().map(({ attempt }) => attempt)).toEqual([1, 1]);
+});
+
+test('a route that it was downgraded to is named, and its policy counts', async () => {
+  const world = await World.begin({ maxAttempts: 1 });
+  world.fail(world.place('a/m', { downgradedTo: 'b/m' }), 'upstream_failed');
+  world.whole(world.place('b/m', { downgradedTo: 'b/m' }), '{}');
+  const { status, headers } = await world.answer;
+  expect({ status, to: headers.get('x-sluice-downgraded-to') }).toEqual({ status: 200, to: 'b/m' });
+});
+
+test('what an abandoned router says counts as waited', async () => {
+  const world = await World.begin();
+  world.pass(751);
+  expect(world.asks().map(({ waitedMs }) => waitedMs)).toEqual([undefined, 751]);
+});
+
+describe('a hedge', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+  afterEach(() => void vi.useRealTimers());
+
+  async function hedged(isStream = false): Promise<{ world: World; first: number; second: number }> {
+    const world = await World.begin(HEDGED, isStream);
+    const first = world.place('a/m', { hedgeAfterMs: 200 });
+    vi.advanceTimersByTime(199);
+    expect(world.asks()).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    expect(world.asks().at(-1)?.tried).toEqual([{ deployment: 'a/m', worker: 'wrk-a', code: 'hedged' }]);
+    return { world, first, second: world.place('b/m', { reason: 'hedge' }) };
+  }
+
+  test('wins by the first head: it is relayed, the other cancelled', async () => {
+    const { world, second } = await hedged(true);
+    world.send(second, FrameType.head, HEAD);
+    expect(world.of(FrameType.cancel)).toMatchObject([{ to: 'sluice.work.wrk-a', text: 'hedge_lost' }]);
+    world.send(second, FrameType.data, chunk('x', 'hi'));
+    world.send(second, FrameType.end, END);
+    const response = await world.answer;
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'x-sluice-hedged': 'true',
+      'x-sluice-deployment': 'b/m',
+      'x-sluice-reason': 'hedge',
+      'x-sluice-attempts': '2',
+    });
+    expect(textOf(parseSse(await response.text()).chunks)).toBe('hi');
+    expect(await world.metric('sluice_hedges_total')).toEqual([{ route: 'r', won: 'true', value: 1 }]);
+  });
+
+  test('loses to a whole answer of the first', async () => {
+    const { world, first } = await hedged();
+    world.whole(first, '{}');
+    expect(world.of(FrameType.cancel)).toMatchObject([{ to: 'sluice.work.wrk-b', text: 'hedge_lost' }]);
+    const { headers } = await world.answer;
+    expect(headers.get('x-sluice-deployment')).toBe('a/m');
+    expect(await world.metric('sluice_hedges_total')).toEqual([{ route: 'r', won: 'false', value: 1 }]);
+  });
+
+  test.each(['first', 'second'] as const)('goes on with the other when the %s fails', async (which) => {
+    const { world, ...streams } = await hedged();
+    world.fail(streams[which], 'upstream_failed');
+    expect(world.asks()).toHaveLength(2);
+    world.whole(which === 'first' ? streams.second : streams.first, '{}');
+    const { status, headers } = await world.answer;
+    const failed = which === 'first' ? 'a/m=upstream_failed' : 'b/m=upstream_failed';
+    expect({ status, failed: headers.get('x-sluice-failed') }).toEqual({ status: 200, failed });
+    expect(world.of(FrameType.cancel)).toEqual([]);
+  });
+
+  test('asks elsewhere once both have failed', async () => {
+    const { world, first, second } = await hedged();
+    world.fail(second, 'upstream_failed');
+    world.fail(first, 'upstream_failed');
+    expect(world.asks().at(-1)?.tried).toHaveLength(2);
+    world.whole(world.place('a/m'), '{}');
+    expect((await world.answer).headers.get('x-sluice-attempts')).toBe('3');
+  });
+
+  test('ends both with this ingress', async () => {
+    const { world } = await hedged();
+    world.exchange.onShutdown();
+    expect(world.of(FrameType.cancel).map(({ to, text }) => [to, text])).toEqual([
+      ['sluice.work.wrk-a', 'shutting_down'],
+      ['sluice.work.wrk-b', 'shutting_down'],
+    ]);
+  });
+
+  test('ends both at the deadline', async () => {
+    const { world } = await hedged();
+    world.pass(60_000);
+    expect(world.of(FrameType.cancel)).toHaveLength(2);
+    expect((await world.answer).status).toBe(504);
+  });
+
+  test('does not stand in line: it would take a slot from a first attempt', async () => {
+    const world = await World.begin(HEDGED);
+    const first = world.place('a/m', { hedgeAfterMs: 200 });
+    vi.advanceTimersByTime(200);
+    world.send(world.of(FrameType.ask).at(-1)?.stream ?? 0, FrameType.waiting, { v: 1, router: 'rtr', position: 1 });
+    expect(world.of(FrameType.abandon)).toHaveLength(1);
+    world.whole(first, '{}');
+    expect((await world.answer).headers.get('x-sluice-hedged')).toBeNull();
+  });
+
+  test.each([
+    { what: 'the route does not hedge', policy: {} },
+    { what: 'no attempt is left', policy: { ...HEDGED, maxAttempts: 1 } },
+  ])('is not begun when $what', async ({ policy }) => {
+    const world = await World.begin(policy);
+    const first = world.place('a/m', { hedgeAfterMs: 200 });
+    vi.advanceTimersByTime(10_000);
+    expect(world.asks()).toHaveLength(1);
+    world.whole(first, '{}');
+  });
+
+  test('is not begun once the first has shown something', async () => {
+    const world = await World.begin(HEDGED, true);
+    world.send(world.place('a/m', { hedgeAfterMs: 200 }), FrameType.head, HEAD);
+    vi.advanceTimersByTime(10_000);
+    expect(world.asks()).toHaveLength(1);
+  });
+});
+
+describe('a stream that breaks', () => {
+  async function broken(policy: Partial<RoutePolicy>, code: ErrorCode = 'upstream_cut_off'): Promise<World> {
+    const world = await World.begin(policy, true);
+    const stream = world.place('a/m');
+    world.send(stream, FrameType.head, HEAD);
+    world.send(stream, FrameType.data, chunk('first', 'one '));
+    world.fail(stream, code);
+    return world;
+  }
+
+  test('ends with an error where the route says nothing else', async () => {
+    const world = await broken({});
+    const { errors } = parseSse(await (await world.answer).text());
+    expect(errors.map(({ code }) => code)).toEqual(['upstream_cut_off']);
+  });
+
+  test('is gone on with from its text, and says by whom', async () => {
+    const world = await broken(CONTINUED);
+    expect(world.asks().at(-1)).toMatchObject({ continues: true, tried: [{ deployment: 'a/m' }] });
+    const stream = world.place('b/m');
+    const task = world.tasks().at(-1);
+    expect(task?.continues).toMatchObject({ id: 'first', created: 1 });
+    world.send(stream, FrameType.head, HEAD);
+    world.send(stream, FrameType.data, chunk('first', 'two'));
+    world.send(stream, FrameType.end, END);
+    const { chunks, comments, errors } = parseSse(await (await world.answer).text());
+    expect({ text: textOf(chunks), comments, errors }).toEqual({
+      text: 'one two',
+      comments: ['sluice continued by b/m after upstream_cut_off'],
+      errors: [],
+    });
+    expect(await world.metric('sluice_stream_continuations_total')).toEqual([{ value: 1 }]);
+  });
+
+  test('may break again: the next goes on from all of it', async () => {
+    const world = await broken(CONTINUED);
+    const second = world.place('b/m');
+    world.send(second, FrameType.head, HEAD);
+    world.send(second, FrameType.data, chunk('first', 'two '));
+    world.fail(second, 'upstream_failed');
+    const before = world.tasks().at(-1)?.bodyBytes ?? 0;
+    world.place('a/m');
+    expect(world.tasks().at(-1)?.bodyBytes).toBe(before + 'two '.length);
+  });
+
+  test('tells why it broke, whatever became of the attempts to go on', async () => {
+    const world = await broken(CONTINUED);
+    world.fail(world.place('b/m'), 'upstream_rejected');
+    const { errors } = parseSse(await (await world.answer).text());
+    expect(errors.map(({ code }) => code)).toEqual(['upstream_cut_off']);
+  });
+
+  test('is not gone on with after a failure that is final', async () => {
+    const world = await broken(CONTINUED, 'content_filtered');
+    expect(world.asks()).toHaveLength(1);
+    await (await world.answer).text();
+  });
+
+  test('is not gone on with when nobody can', async () => {
+    const world = await broken(CONTINUED);
+    world.refuse('no_capable_deployment', false);
+    const { errors } = parseSse(await (await world.answer).text());
+    expect(errors.map(({ code }) => code)).toEqual(['upstream_cut_off']);
+  });
+});

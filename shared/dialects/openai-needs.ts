@@ -1,0 +1,238 @@
+import type { Need, PromptSketch } from '../messages/envelope.ts';
+
+/** OpenAI's own rule of thumb for English text. */
+const CHARS_PER_TOKEN = 4;
+/** What OpenAI documents for an image of `detail: low`, whatever its size. */
+const LOW_DETAIL_TOKENS = 85;
+/** The same for 1024 × 1024 in high detail: nobody looks into the image for its size, so every other one counts as this. */
+const IMAGE_TOKENS = 765;
+/** Messages, their parts and nodes of tool definitions that are looked at; a body may hold millions of them. */
+const MAX_WALKED = 10_000;
+const MAX_SKETCHED_CHARS = 16 * 1024;
+const QUOTE = 0x22;
+
+/** Content parts that only some models understand. */
+const NEED_OF_PART: Readonly<Record<string, Need>> = {
+  image_url: 'vision',
+  input_image: 'vision',
+  input_audio: 'audio',
+  file: 'pdf',
+};
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What of a request decides who can serve it, and what that may cost. */
+export interface Demand {
+  readonly needs: readonly Need[];
+  /**
+   * Estimated: a token for each 4 characters of text in messages, tool definitions and schema, 85 for an image of low
+   * detail and 765 for any other. Audio and files count nothing: their bytes do not tell.
+   */
+  readonly inputTokens: number;
+  /** Of all choices together. undefined: the request does not say. */
+  readonly maxOutputTokens: number | undefined;
+}
+
+/** What a sketch is made of, for the few routes that want one. */
+export interface Prompt extends Pick<PromptSketch, 'systemChars' | 'totalChars' | 'turns' | 'tools' | 'wantsSchema'> {
+  /** The content of the last message of the user, as it came. */
+  readonly lastContent: unknown;
+}
+
+interface Tally {
+  readonly needs: Need[];
+  chars: number;
+  /** Characters of images, sounds and files, in base64 or as a URL. */
+  mediaChars: number;
+  imageTokens: number;
+  /** What may still be looked at. Below zero: something was not. */
+  left: number;
+}
+
+/**
+ * What a chat request needs, in one walk over its messages and tools. After `MAX_WALKED` of them the rest is judged by its
+ * bytes: a token for each 4, and a need wherever the type of such a part stands as a string.
+ * @param request its messages are a list of objects
+ */
+export function readChatDemand(request: Fields, body: Buffer): Demand & { readonly prompt: Prompt } {
+  const tally: Tally = { needs: [], chars: 0, mediaChars: 0, imageTokens: 0, left: MAX_WALKED };
+  const messages = request['messages'] as readonly Fields[];
+  let systemChars = 0;
+  let turns = 0;
+  for (const message of messages) {
+    if (--tally.left < 0) break;
+    const before = tally.chars;
+    countMessage(tally, message);
+    const role = message['role'];
+    if (role === 'user') turns++;
+    else if (role === 'system' || role === 'developer') systemChars += tally.chars - before;
+  }
+  const totalChars = tally.chars;
+  const tools = listOf(request['tools']).length + listOf(request['functions']).length;
+  if (tools > 0) {
+    tally.needs.push('tools');
+    countText(tally, request['tools']);
+    countText(tally, request['functions']);
+  }
+  const format = request['response_format'];
+  const wantsSchema = isFields(format) && format['type'] === 'json_schema';
+  if (wantsSchema) {
+    tally.needs.push('schema');
+    countText(tally, format);
+  }
+  if (listOf(request['modalities']).includes('audio')) addNeed(tally, 'audio');
+  if (tally.left < 0) countBytes(tally, body);
+  return {
+    needs: tally.needs,
+    inputTokens: tokensOf(tally.chars) + tally.imageTokens,
+    maxOutputTokens: maxOutputTokensOf(request),
+    prompt: { lastContent: lastOfUser(messages), systemChars, totalChars, turns, tools, wantsSchema },
+  };
+}
+
+/** Embeddings cost their input: the tokens that are given, or a quarter of the characters. */
+export function readEmbeddingsDemand(input: unknown, body: Buffer): Demand {
+  return { needs: [], inputTokens: inputTokensOf(input, body), maxOutputTokens: undefined };
+}
+
+/** What the strategy `complexity` looks at. */
+export function sketchOf({ lastContent, ...counts }: Prompt): PromptSketch {
+  return { lastUser: textOf(lastContent).slice(-MAX_SKETCHED_CHARS), ...counts };
+}
+
+function countMessage(tally: Tally, message: Fields): void {
+  const content = message['content'];
+  if (typeof content === 'string') tally.chars += content.length;
+  else if (Array.isArray(content)) countParts(tally, content);
+  if (message['tool_calls'] !== undefined) countText(tally, message['tool_calls']);
+  if (message['function_call'] !== undefined) countText(tally, message['function_call']);
+}
+
+function countParts(tally: Tally, parts: readonly unknown[]): void {
+  for (const part of parts) {
+    if (--tally.left < 0) return;
+    if (!isFields(part)) continue;
+    const { type, text, refusal } = part;
+    if (typeof text === 'string') tally.chars += text.length;
+    if (typeof refusal === 'string') tally.chars += refusal.length;
+    if (typeof type !== 'string' || !Object.hasOwn(NEED_OF_PART, type)) continue;
+    const need = NEED_OF_PART[type] as Need;
+    addNeed(tally, need);
+    const media = part[type];
+    tally.mediaChars += longestOf(media);
+    if (need !== 'vision') continue;
+    const detail = part['detail'] ?? (isFields(media) ? media['detail'] : undefined);
+    tally.imageTokens += detail === 'low' ? LOW_DETAIL_TOKENS : IMAGE_TOKENS;
+  }
+}
+
+/** The characters of an image, a sound or a file: a URL itself, or the longest thing in the object around it. */
+function longestOf(media: unknown): number {
+  if (typeof media === 'string') return media.length;
+  if (!isFields(media)) return 0;
+  const data = media['url'] ?? media['data'] ?? media['file_data'];
+  return typeof data === 'string' ? data.length : 0;
+}
+
+/** Keys and strings of a JSON value; on a stack of its own, since the client chooses the depth. */
+function countText(tally: Tally, root: unknown): void {
+  const stack: unknown[] = [root];
+  while (stack.length > 0) {
+    const value = stack.pop();
+    if (typeof value === 'string') tally.chars += value.length;
+    else if (Array.isArray(value)) {
+      for (const item of value as unknown[]) {
+        if (--tally.left < 0) return;
+        stack.push(item);
+      }
+    } else if (isFields(value)) {
+      for (const key in value) {
+        if (--tally.left < 0) return;
+        tally.chars += key.length;
+        stack.push(value[key]);
+      }
+    }
+  }
+}
+
+/** The walk was cut short: what it did not see is counted as bytes, its syntax too. */
+function countBytes(tally: Tally, body: Buffer): void {
+  tally.chars = Math.max(tally.chars, body.length - tally.mediaChars);
+  for (const [type, need] of Object.entries(NEED_OF_PART))
+    if (!tally.needs.includes(need) && holdsString(body, type)) tally.needs.push(need);
+}
+
+/** Looked for without its first quote: that one stands everywhere, and the native search would stop at each. */
+function holdsString(body: Buffer, text: string): boolean {
+  const ending = `${text}"`;
+  let at = body.indexOf(ending, 0, 'latin1');
+  for (let left = MAX_WALKED; at > 0 && body[at - 1] !== QUOTE; left--) {
+    // What looks like it so often is taken for it.
+    if (left === 0) return true;
+    at = body.indexOf(ending, at + 1, 'latin1');
+  }
+  return at > 0;
+}
+
+function inputTokensOf(input: unknown, body: Buffer): number {
+  if (typeof input === 'string') return tokensOf(input.length);
+  const items = listOf(input);
+  if (typeof items[0] === 'number') return items.length;
+  if (items.length > MAX_WALKED) return tokensOf(body.length);
+  let chars = 0;
+  let tokens = 0;
+  for (const item of items) {
+    if (typeof item === 'string') chars += item.length;
+    else tokens += Array.isArray(item) ? item.length : 1;
+  }
+  return tokensOf(chars) + tokens;
+}
+
+function maxOutputTokensOf(request: Fields): number | undefined {
+  const each = request['max_completion_tokens'] ?? request['max_tokens'];
+  if (!isCount(each)) return undefined;
+  const choices = request['n'];
+  return isCount(choices) ? Math.min(each * choices, Number.MAX_SAFE_INTEGER) : each;
+}
+
+/** Looked for from the end, and no further than the walk goes. */
+function lastOfUser(messages: readonly Fields[]): unknown {
+  const least = Math.max(0, messages.length - MAX_WALKED);
+  for (let at = messages.length - 1; at >= least; at--)
+    if (messages[at]?.['role'] === 'user') return messages[at]?.['content'];
+  return undefined;
+}
+
+/** The text of a message's content, no more than is needed of its end. */
+function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  const texts: string[] = [];
+  let chars = 0;
+  for (const part of listOf(content).slice(-MAX_WALKED).toReversed()) {
+    if (chars >= MAX_SKETCHED_CHARS) break;
+    if (!isFields(part) || typeof part['text'] !== 'string') continue;
+    texts.push(part['text']);
+    chars += part['text'].length;
+  }
+  return texts.toReversed().join('\n');
+}
+
+function addNeed({ needs }: Tally, need: Need): void {
+  if (!needs.includes(need)) needs.push(need);
+}
+
+function tokensOf(chars: number): number {
+  return Math.ceil(chars / CHARS_PER_TOKEN);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
