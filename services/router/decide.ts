@@ -4,48 +4,26 @@ import type { Catalog, Deployment, Resolution } from '../../shared/catalog.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { OnLimitEnd, PolicyOverrides } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Placed, Refused, SlotRange, Tried, Waiting } from '../../shared/messages/envelope.ts';
-import { Envelope, HEDGED } from '../../shared/messages/envelope.ts';
-import { FrameType } from '../../shared/messages/frame.ts';
-import { ingressOfInbox, routerBounceSubject } from '../../shared/subjects.ts';
+import type { Tried } from '../../shared/messages/envelope.ts';
+import { Envelope } from '../../shared/messages/envelope.ts';
+import { ingressOfInbox } from '../../shared/subjects.ts';
 import type { AheadGrants } from './ahead.ts';
+import { Answers } from './answers.ts';
 import type { Candidates, Surroundings } from './core/candidates.ts';
 import { findCandidates, isReady, leastBad, nobody, noneNow } from './core/candidates.ts';
-import { scoreComplexity, tierOf } from './core/complexity.ts';
-import type { Requirements } from './core/eligible.ts';
 import { requirementsOf } from './core/eligible.ts';
 import { refuses } from './core/expected-wait.ts';
 import type { HealthTable } from './core/health-table.ts';
-import type { Asked, PickDeps } from './core/pick.ts';
+import type { PickDeps } from './core/pick.ts';
 import { inOrder, isSettledChoice, targetsOf } from './core/pick.ts';
-import type { Slot, SlotTable } from './core/slot-table.ts';
+import type { SlotTable } from './core/slot-table.ts';
 import type { RouterMetrics } from './metrics.ts';
 import type { Queue, WaitingRequest } from './queue.ts';
+import type { Question, Serving } from './question.ts';
+import { affinityOf, askedOf, deadlineOf, isHedge, keyOf, questionOf, reasonOf } from './question.ts';
 
-/** Output tokens of a request that sets no bound, for what it will probably cost. */
-const USUAL_OUTPUT_TOKENS = 256;
 /** From route to route; the configuration has no circles, so this is never met. */
 const MAX_DOWNGRADES = 8;
-
-/** A question that came, and for as long as it is being answered. */
-export interface Question {
-  readonly envelope: Envelope;
-  readonly reply: string;
-  readonly stream: number;
-  /** When it came, or would have come had no router been lost. */
-  readonly since: Millis;
-}
-
-/** By whom a question may be answered: a resolved name and what the request asks of a deployment. */
-export interface Serving {
-  readonly resolution: Resolution;
-  readonly variant: string | undefined;
-  readonly required: Requirements;
-  /** The name of the route that stands in for the one that was asked for. */
-  readonly downgradedTo: string | undefined;
-  readonly downgrades: number;
-  readonly avoid: ReadonlySet<string>;
-}
 
 export interface DecideDeps {
   readonly id: string;
@@ -63,18 +41,19 @@ export interface DecideDeps {
 /** Answers "where?": a slot at once, a place in line, or a refusal. Holds no state of a request but its place in line. */
 export class Decider {
   readonly #deps: DecideDeps;
+  readonly #answers: Answers;
   /** Whether a pool without workers has none; before that requests wait for them rather than being refused. */
   #isSettled = false;
 
   constructor(deps: DecideDeps) {
     this.#deps = deps;
+    this.#answers = new Answers(deps);
   }
 
   /** An `ask` frame. @throws PoisonedMessage */
   ask(payload: Buffer, stream: number, reply: string): void {
     const envelope = decode(Envelope, payload);
-    const since = this.#deps.clock.now() - (envelope.waitedMs ?? 0);
-    const question: Question = { envelope, reply, stream, since };
+    const question = questionOf(envelope, reply, stream, this.#deps.clock.now());
     this.#noteWhatFailed(envelope.tried);
     this.#answerWith(question, () => {
       const { model, via, overrides } = envelope;
@@ -91,7 +70,7 @@ export class Decider {
 
   /** An `abandon` frame: its client left, or it asks elsewhere. */
   abandon(stream: number, reply: string): void {
-    this.#deps.queue.remove(keyOf(reply, stream));
+    this.#deps.queue.remove(keyOf({ reply, stream }));
   }
 
   /** Its ingress is dead, with the clients: each place in line would cost a slot that nobody uses. */
@@ -106,8 +85,10 @@ export class Decider {
     const now = clock.now();
     queue.serve(pool, now, ({ question, serving, deployment, slot, isFallback }) => {
       const queueMs = now - question.since;
-      this.#place(question, serving, deployment, slot, {
-        reason: this.#reason(question, serving, isFallback),
+      this.#answers.placed(question, serving, {
+        deployment,
+        slot,
+        reason: reasonOf(question, serving, isFallback),
         queueMs,
       });
     });
@@ -131,7 +112,7 @@ export class Decider {
     if (isSettled) {
       const isLost = ({ deployments }: WaitingRequest): boolean =>
         !deployments.some(({ pool }) => slots.hasWorkers(pool));
-      for (const { question } of queue.removeWhere(isLost)) this.#refuse(question, noneNow());
+      for (const { question } of queue.removeWhere(isLost)) this.#answers.refused(question, noneNow());
     }
     for (const pool of queue.pools()) this.serveLine(pool);
   }
@@ -188,7 +169,7 @@ export class Decider {
         required.deferred.has(deployment.id) === isDeferred && isReady(deployment, required, around),
       random,
     };
-    const asked = askedOf(envelope, serving);
+    const asked = askedOf(question, serving);
     for (const { deployment } of inOrder(resolution.policy.strategy, resolution.targets, asked, deps)) {
       if (this.#offer(question, serving, deployment, false, now)) return true;
     }
@@ -201,8 +182,7 @@ export class Decider {
     const { ahead, health, queue, slots } = this.#deps;
     // Those who wait already come first.
     if (queue.isWaitedFor(deployment.pool, now)) return false;
-    const { inputTokens } = question.envelope;
-    const mayUse = (worker: string): boolean => health.isUsableAt(deployment.id, worker, inputTokens, now);
+    const mayUse = (worker: string): boolean => health.isUsableAt(deployment.id, worker, question.tokens, now);
     const slot = slots.take(deployment.pool, serving.avoid, mayUse);
     if (slot === undefined) return false;
     const { slotsAhead = 0 } = question.envelope;
@@ -210,8 +190,10 @@ export class Decider {
       slotsAhead > 0 && this.#isLasting(question, serving, deployment, now)
         ? ahead.grant(deployment.pool, question.reply, slotsAhead)
         : [];
-    this.#place(question, serving, deployment, slot, {
-      reason: this.#reason(question, serving, isFallback),
+    this.#answers.placed(question, serving, {
+      deployment,
+      slot,
+      reason: reasonOf(question, serving, isFallback),
       ahead: granted,
     });
     return true;
@@ -221,7 +203,7 @@ export class Decider {
     for (const deployment of leastBad(shut, around)) {
       const slot = around.slots.take(deployment.pool, serving.avoid);
       if (slot === undefined) continue;
-      this.#place(question, serving, deployment, slot, { reason: 'least_bad' });
+      this.#answers.placed(question, serving, { deployment, slot, reason: 'least_bad' });
       return true;
     }
     return false;
@@ -231,12 +213,12 @@ export class Decider {
   #atLimit(question: Question, serving: Serving, found: Candidates, now: Millis): void {
     const { onLimit } = serving.resolution.policy;
     if (onLimit.kind !== 'queue') return this.#endOfLine(question, serving, onLimit, undefined);
-    const { queue, bus, id, clock } = this.#deps;
+    const { queue, clock } = this.#deps;
     const deadline = deadlineOf(question, clock);
-    const until = Math.min(deadline, now + (onLimit.forMs ?? Infinity));
-    const { envelope, reply, stream } = question;
+    const until = Math.min(deadline, question.since + (onLimit.forMs ?? Infinity));
+    const { envelope } = question;
     const waiter: WaitingRequest = {
-      key: keyOf(reply, stream),
+      key: keyOf(question),
       deployments: [...found.waitable, ...found.shut],
       deadline: until,
       since: now,
@@ -255,8 +237,7 @@ export class Decider {
       queue.remove(waiter.key);
       return this.#endOfLine(question, serving, onLimit.then, waitMs);
     }
-    const waiting: Waiting = { v: 1, router: id, position };
-    bus.post(reply, this.#bounce(reply), FrameType.waiting, stream, 0, JSON.stringify(waiting));
+    this.#answers.waiting(question, position);
   }
 
   /** It shall not wait, or not any longer. */
@@ -288,65 +269,13 @@ export class Decider {
     );
   }
 
-  #reason({ envelope }: Question, { resolution, downgradedTo }: Serving, isFallback: boolean): string {
-    if (envelope.continues === true) return 'continue';
-    if (isHedge(envelope)) return 'hedge';
-    if (downgradedTo !== undefined) return 'downgrade';
-    if (isFallback) return 'fallback';
-    if (envelope.tried.length > 0) return 'retry';
-    return resolution.targets.length === 1 ? 'only' : resolution.policy.strategy;
-  }
-
-  #place(
-    { envelope, reply, stream }: Question,
-    { resolution, variant, downgradedTo }: Serving,
-    deployment: Deployment,
-    { worker, slot }: Slot,
-    { reason, queueMs = envelope.waitedMs ?? 0, ahead = [] }: { reason: string; queueMs?: Millis; ahead?: SlotRange[] },
-  ): void {
-    const { bus, clock, health, id, metrics } = this.#deps;
-    const now = clock.now();
-    const { timeoutMs, hedge } = resolution.policy;
-    const hedgeAfterMs = hedge?.afterMs === 'p95' ? health.p95(deployment.id) : hedge?.afterMs;
-    const placed: Placed = {
-      v: 1,
-      deployment: deployment.id,
-      pool: deployment.pool,
-      worker,
-      router: id,
-      slot,
-      route: resolution.route,
-      reason,
-      ...(variant === undefined ? {} : { variant }),
-      ...(downgradedTo === undefined ? {} : { downgradedTo }),
-      ...(hedgeAfterMs === undefined ? {} : { hedgeAfterMs }),
-      queueMs: Math.max(0, Math.round(queueMs)),
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      ...(ahead.length === 0 ? {} : { ahead }),
-    };
-    health.placed(deployment.id, worker, envelope.inputTokens, now);
-    metrics.placed(reason);
-    bus.post(reply, this.#bounce(reply), FrameType.placed, stream, 0, JSON.stringify(placed));
-  }
-
   /** Runs a decision; what it throws is the answer. */
   #answerWith(question: Question, decide: () => void): void {
     try {
       decide();
     } catch (failure) {
-      this.#refuse(question, GatewayError.from(failure));
+      this.#answers.refused(question, GatewayError.from(failure));
     }
-  }
-
-  #refuse({ envelope, reply, stream }: Question, error: GatewayError): void {
-    const isNobodyLeft = error.code === 'no_deployment' || error.code === 'route_at_capacity';
-    const refused: Refused = { v: 1, error: error.toWire(), isExhausted: envelope.tried.length > 0 && isNobodyLeft };
-    this.#deps.metrics.refused.inc({ code: error.code });
-    this.#deps.bus.post(reply, this.#bounce(reply), FrameType.refused, stream, 0, JSON.stringify(refused));
-  }
-
-  #bounce(reply: string): string {
-    return routerBounceSubject(this.#deps.id, ingressOfInbox(reply));
   }
 
   /** What the ingress has met may be news here. */
@@ -356,28 +285,4 @@ export class Decider {
     const last = tried.at(-1);
     if (last?.retryAfterMs !== undefined) health.throttle(last.deployment, clock.now() + last.retryAfterMs);
   }
-}
-
-function askedOf(envelope: Envelope, { resolution: { complexity, policy } }: Serving): Asked {
-  const { inputTokens, maxOutputTokens = USUAL_OUTPUT_TOKENS, principal, sketch } = envelope;
-  const isTiered = policy.strategy === 'complexity';
-  const scored = isTiered && sketch !== undefined ? tierOf(scoreComplexity(sketch), complexity) : undefined;
-  const tier = (isTiered && principal.team !== null ? complexity.teams.get(principal.team) : undefined) ?? scored;
-  return { affinity: affinityOf(envelope), inputTokens, outputTokens: maxOutputTokens, tier };
-}
-
-function isHedge({ tried }: Envelope): boolean {
-  return tried.some(({ code }) => code === HEDGED);
-}
-
-function affinityOf({ affinity, principal }: Envelope): string {
-  return affinity ?? principal.keyId;
-}
-
-function deadlineOf({ envelope }: Question, clock: Clock): Millis {
-  return clock.now() + envelope.deadlineEpochMs - clock.epochMs();
-}
-
-function keyOf(reply: string, stream: number): string {
-  return `${reply} ${stream}`;
 }

@@ -13,8 +13,8 @@ import { FairLines } from './core/fair-lines.ts';
 import type { HealthTable } from './core/health-table.ts';
 import { ServiceRate } from './core/service-rate.ts';
 import type { Slot, SlotTable } from './core/slot-table.ts';
-import type { Question, Serving } from './decide.ts';
 import type { RouterMetrics } from './metrics.ts';
+import type { Question, Serving } from './question.ts';
 
 /** Requests that may wait for one pool at one router; the next one is told `queue_full`. */
 const MAX_WAITING_PER_POOL = 10_000;
@@ -94,9 +94,9 @@ export class Queue {
   /** How long somebody at this position will wait in the best of its lines; undefined: nothing is known. */
   expectedWaitMs(waiter: WaitingRequest, position: number, now: Millis): Millis | undefined {
     const { health, slots } = this.#deps;
-    const { inputTokens } = waiter.question.envelope;
+    const { tokens } = waiter.question;
     const waits = waiter.deployments.map(({ id, pool }) => {
-      const usableAt = health.usableAt(id, slots.workersOf(pool), inputTokens, now);
+      const usableAt = health.usableAt(id, slots.workersOf(pool), tokens, now);
       return expectedWaitMs({
         position: this.#lines.turnOf(waiter.key, pool) ?? position,
         capacity: 1,
@@ -120,8 +120,7 @@ export class Queue {
       const { waiter } = next;
       const { question, serving } = waiter;
       const { deployment } = next;
-      const mayUse = (worker: string): boolean =>
-        health.isUsableAt(deployment.id, worker, question.envelope.inputTokens, now);
+      const mayUse = (worker: string): boolean => health.isUsableAt(deployment.id, worker, question.tokens, now);
       const slot = slots.take(pool, serving.avoid, mayUse);
       if (slot === undefined) {
         // The pool may have a slot where this deployment's limit has too little room for who is next: others go on.

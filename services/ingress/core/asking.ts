@@ -2,13 +2,11 @@ import { hash } from 'node:crypto';
 import type { Millis } from '../../../shared/clock.ts';
 import type { Envelope, Placed, Tried } from '../../../shared/messages/envelope.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
+import { tokensEstimateOf } from '../../../shared/tokens.ts';
 import type { AdmittedRequest } from '../request.ts';
 
 /** 132 bits: no two meet by chance. */
 const AFFINITY_CHARACTERS = 22;
-
-/** Output tokens of a request that does not say how many it wants: about a page, for limits in tokens. */
-const DEFAULT_OUTPUT_TOKENS = 256;
 
 /** What only some requests have to say to a router. */
 export interface Circumstances {
@@ -104,8 +102,4 @@ export function taskOf(
     ...(continues === undefined ? {} : { continues }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
-}
-
-function tokensEstimateOf({ endpoint, inputTokens, maxOutputTokens }: AdmittedRequest): number {
-  return endpoint === 'embeddings' ? inputTokens : inputTokens + (maxOutputTokens ?? DEFAULT_OUTPUT_TOKENS);
 }

@@ -22,7 +22,7 @@ export function isReady(deployment: Deployment, required: Requirements, around: 
     ruledOut(deployment, required) === undefined &&
     !health.isForced(deployment.id) &&
     slots.hasWorkers(deployment.pool) &&
-    health.usableAt(deployment.id, slots.workersOf(deployment.pool), required.inputTokens, now) <= now
+    health.usableAt(deployment.id, slots.workersOf(deployment.pool), required.tokens, now) <= now
   );
 }
 

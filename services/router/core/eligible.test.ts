@@ -7,7 +7,7 @@ import { requirementsOf, ruledOut } from './eligible.ts';
 const tried = (deployment: string, code: string) => ({ deployment, worker: 'w', code });
 const CONTEXTS: Readonly<Record<string, number>> = { small: 8_000, big: 128_000 };
 const after = (...history: ReturnType<typeof tried>[]): Requirements =>
-  requirementsOf({ tried: history, inputTokens: 100 }, undefined, (id) => CONTEXTS[id]);
+  requirementsOf({ tried: history, endpoint: 'chat', inputTokens: 100 }, undefined, (id) => CONTEXTS[id]);
 
 describe('whether a deployment that was tried may be asked again', () => {
   test.each([

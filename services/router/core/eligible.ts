@@ -1,5 +1,6 @@
 import type { Deployment } from '../../../shared/catalog.ts';
-import type { Need, Tried } from '../../../shared/messages/envelope.ts';
+import type { Endpoint, Need, Tried } from '../../../shared/messages/envelope.ts';
+import { tokensEstimateOf } from '../../../shared/tokens.ts';
 
 /** Failures of a worker or of a limit, not of what was called: the deployment may serve the request later, or elsewhere. */
 const NOT_ITS_FAULT = new Set(['worker_lost', 'worker_busy', 'deployment_throttled', 'upstream_throttled']);
@@ -18,6 +19,8 @@ export interface Requirements {
   /** It must take more input than the one that said it was too long. undefined: nobody said so. */
   readonly contextAbove: number | undefined;
   readonly inputTokens: number;
+  /** In and out, for limits in tokens. */
+  readonly tokens: number;
   readonly needs: readonly Need[];
   readonly regions: readonly string[] | undefined;
   /** It goes on with a text that another began. */
@@ -33,7 +36,9 @@ export type RuledOut = 'failed' | 'region' | 'context' | 'continues' | Need;
 export function requirementsOf(
   asked: {
     readonly tried: readonly Tried[];
+    readonly endpoint: Endpoint;
     readonly inputTokens: number;
+    readonly maxOutputTokens?: number | undefined;
     readonly needs?: readonly Need[] | undefined;
     readonly continues?: boolean | undefined;
   },
@@ -50,7 +55,7 @@ export function requirementsOf(
     if (code === 'context_length_exceeded') contextAbove = Math.max(contextAbove ?? 0, contextOf(deployment) ?? 0);
   }
   const { inputTokens, needs = [], continues = false } = asked;
-  return { failed, deferred, contextAbove, inputTokens, needs, regions, continues };
+  return { failed, deferred, contextAbove, inputTokens, tokens: tokensEstimateOf(asked), needs, regions, continues };
 }
 
 /** undefined: it may be asked. What is not known of a deployment does not rule it out, but for where it runs. */

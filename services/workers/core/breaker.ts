@@ -5,8 +5,8 @@ import { SlidingSum } from '../../../shared/sliding-sum.ts';
 const HALF_OPEN_SUCCESSES = 2;
 /** A probe that has not reported by then never will: the next one may start. */
 const PROBE_LOST_MS = 60_000;
-/** The time open doubles at most so often: 32 × `openForMs`. */
-const MAX_DOUBLINGS = 5;
+/** The time open doubles at most so often: 8 × `openForMs`: a provider is back long before somebody waits for minutes. */
+const MAX_DOUBLINGS = 3;
 /** Workers that saw one outage come back at different times. */
 const JITTER = 0.1;
 const WINDOW_BUCKETS = 10;
