@@ -1,6 +1,4 @@
-import { createServer } from 'node:http';
-import type { Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Bus } from '../../shared/bus.ts';
@@ -17,6 +15,8 @@ import { Envelope } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 import { TaskHead } from '../../shared/messages/task.ts';
 import { loadPriceTable } from '../../shared/pricing.ts';
+import type { AnsweringServer } from '../../test/support/answering-server.ts';
+import { startAnsweringServer } from '../../test/support/answering-server.ts';
 import { testConfig } from '../../test/support/gateway.ts';
 import { parseSse, textOf } from '../../test/support/sse.ts';
 import { SlotsAhead } from './core/slots-ahead.ts';
@@ -49,20 +49,13 @@ const HEAD = { contentType: 'text/event-stream', headers: {}, inputTokensEstimat
 const chunk = (id: string, content: string): string =>
   `data: ${JSON.stringify({ id, created: 1, choices: [{ index: 0, delta: { content } }] })}\n\n`;
 
-let server: Server;
-let url: string;
-let onRequest: (response: ServerResponse) => void = () => undefined;
+let server: AnsweringServer;
 
 beforeAll(async () => {
-  server = createServer((_request, response) => onRequest(response));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await startAnsweringServer();
 });
 
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+afterAll(() => server.stop());
 
 class World {
   now = 1_000;
@@ -79,8 +72,8 @@ class World {
     const abort = new AbortController();
     const answered = Promise.withResolvers<Response>();
     const response = await new Promise<ServerResponse>((resolve) => {
-      onRequest = resolve;
-      fetch(url, { signal: abort.signal }).then(answered.resolve, answered.reject);
+      server.onRequest = resolve;
+      fetch(server.url, { signal: abort.signal }).then(answered.resolve, answered.reject);
     });
     answered.promise.catch(() => undefined);
     return new World({ ...DEFAULT_POLICY, ...policy }, stream, response, answered.promise, () => abort.abort());

@@ -1,25 +1,17 @@
-import { createServer } from 'node:http';
-import type { Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GatewayError } from '../../shared/errors.ts';
+import type { AnsweringServer } from '../../test/support/answering-server.ts';
+import { startAnsweringServer } from '../../test/support/answering-server.ts';
 import { RawConnection, requestBytes } from '../../test/support/raw-http.ts';
 import { CREDIT_BYTES, Relay } from './relay.ts';
 
-let server: Server;
-let url: string;
-let onRequest: (response: ServerResponse) => void = () => undefined;
+let server: AnsweringServer;
 
 beforeAll(async () => {
-  server = createServer((_request, response) => onRequest(response));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  server = await startAnsweringServer();
 });
 
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+afterAll(() => server.stop());
 
 interface Client {
   readonly connection: RawConnection;
@@ -30,11 +22,11 @@ interface Client {
 }
 
 async function connect(isStream: boolean): Promise<Client> {
-  const connection = await RawConnection.open(url);
+  const connection = await RawConnection.open(server.url);
   const taken: number[] = [];
   const clock = { now: 0 };
   const relay = await new Promise<Relay>((resolve) => {
-    onRequest = (response) =>
+    server.onRequest = (response) =>
       resolve(new Relay({ response, isStream, onTaken: (bytes) => taken.push(bytes), now: () => clock.now }));
     void connection.write(requestBytes('GET /'));
   });

@@ -107,7 +107,7 @@ export interface BreakerConfig {
   readonly openForMs: number;
   /** A call whose first token comes later than this is slow. undefined: none is. */
   readonly slowCallMs: number | undefined;
-  /** It opens when more than this share (0..1) of the calls within the window were slow. */
+  /** It opens when more than this share (0..1) of the calls within the window were slow; at 1 they never open it. */
   readonly slowRatio: number;
 }
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { seeded } from '../../../shared/testing/seeded.ts';
 import { expectedWaitMs, refuses, shortestWaitMs } from './expected-wait.ts';
 
 describe('the wait', () => {
@@ -116,14 +117,3 @@ test.each([
 ])('a wait of $waitMs with $remainingMs left is refused: $isRefused ($why)', ({ waitMs, remainingMs, isRefused }) => {
   expect(refuses({ waitMs, remainingMs })).toBe(isRefused);
 });
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Breaker, type BreakerConfig, type Permit } from './breaker.ts';
+import type { BreakerConfig } from '../../../shared/config.ts';
+import { Breaker, type Permit } from './breaker.ts';
 
 const config: BreakerConfig = {
   consecutiveFailures: 5,

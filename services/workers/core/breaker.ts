@@ -1,30 +1,16 @@
 import type { Millis } from '../../../shared/clock.ts';
+import type { BreakerConfig } from '../../../shared/config.ts';
 import { SlidingSum } from '../../../shared/sliding-sum.ts';
 
 /** Probes that have to succeed, one after the other, before all traffic comes back: one could be luck. */
 const HALF_OPEN_SUCCESSES = 2;
 /** A probe that has not reported by then never will: the next one may start. */
 const PROBE_LOST_MS = 60_000;
-/** The time open doubles at most so often: 8 × `openForMs`: a provider is back long before somebody waits for minutes. */
+/** The time open doubles at most so often, to 8 × `openForMs`: who waits for minutes more stands idle beside a provider that is back. */
 const MAX_DOUBLINGS = 3;
 /** Workers that saw one outage come back at different times. */
 const JITTER = 0.1;
 const WINDOW_BUCKETS = 10;
-
-/** When a breaker opens, and for how long. */
-export interface BreakerConfig {
-  /** So many failures with no success between them open it. */
-  readonly consecutiveFailures: number;
-  /** 0..1: a share of failures above this opens it, given `minRequests` calls within `windowMs`. */
-  readonly failureRatio: number;
-  readonly windowMs: number;
-  readonly minRequests: number;
-  readonly openForMs: number;
-  /** A success that took longer is slow (a stream: to its first token). undefined: none is. */
-  readonly slowCallMs: number | undefined;
-  /** 0..1: as `failureRatio`, for slow calls; at 1 they never open it. */
-  readonly slowRatio: number;
-}
 
 export type BreakerState = 'closed' | 'open' | 'half_open';
 
