@@ -230,8 +230,19 @@ describe('what a provider tells', () => {
     expect(gcra.availableAt(1, 0)).toBe(at);
   });
 
-  test('nothing remaining blocks until the reset, something does not', () => {
-    const gcra = tenAtOnce();
+  test.each([
+    { why: 'configured', gcra: tenAtOnce(), told: {} },
+    { why: 'told', gcra: new Gcra({ perMinute: undefined, burst: undefined }), told: { perMinute: 60 } },
+  ])('nothing remaining is an empty bucket where the rate is $why, however late it is full', ({ gcra, told }) => {
+    gcra.learn({ ...told, remaining: 0, resetMs: 60_000 }, 0);
+    expect(gcra.blockedUntil).toBeUndefined();
+    expect(gcra.take(1, 998)).toBe(false);
+    expect(gcra.take(1, 1_000)).toBe(true);
+    expect(gcra.take(1, 1_000)).toBe(false);
+  });
+
+  test('where no rate is known, nothing remaining blocks until the reset, and something does not', () => {
+    const gcra = new Gcra({ perMinute: undefined, burst: undefined });
     gcra.learn({ remaining: 5, resetMs: 9_000 }, 0);
     expect(gcra.blockedUntil).toBeUndefined();
     gcra.learn({ remaining: 0, resetMs: 9_000 }, 0);

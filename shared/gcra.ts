@@ -95,8 +95,9 @@ export class Gcra {
 
   /**
    * A provider told its limit. Believed is what is tighter than our own account: a limit below the configured one, a
-   * remaining below our room. A larger one never raises what is configured; the last limit told holds. Nothing remaining,
-   * with a time of reset, blocks until then.
+   * remaining below our room. A larger one never raises what is configured; the last limit told holds. Nothing remaining
+   * is an empty bucket, which fills at the rate: the reset that most providers tell is the time at which it would be full.
+   * Only where no rate is known does it block until then.
    */
   learn({ perMinute, remaining, resetMs }: ToldLimit, now: Millis): void {
     if (perMinute !== undefined && perMinute > 0 && perMinute !== this.#toldPerMinute) this.#adopt(perMinute, now);
@@ -104,8 +105,9 @@ export class Gcra {
     if (this.#rate !== undefined) {
       const used = Math.max(0, this.#rate.burst - remaining);
       this.#theoreticalArrival = Math.max(this.#theoreticalArrival, now + used * this.#rate.emissionIntervalMs);
+    } else if (remaining <= 0 && resetMs !== undefined) {
+      this.blockUntil(now + resetMs);
     }
-    if (remaining <= 0 && resetMs !== undefined) this.blockUntil(now + resetMs);
   }
 
   #adopt(toldPerMinute: number, now: Millis): void {

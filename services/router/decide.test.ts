@@ -55,7 +55,7 @@ function start(routes: string): World {
   };
   const bus = { post } as unknown as Bus;
   const slots = new SlotTable();
-  const health = new HealthTable((deployment) => forced[deployment]);
+  const health = new HealthTable('rtr', (deployment) => forced[deployment]);
   const metrics: RouterMetrics = new RouterMetrics(new Registry(), () => queue.lines);
   const ahead = new AheadGrants({ id: 'rtr', bus, clock, slots });
   const weights = config.queueWeights;

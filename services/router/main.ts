@@ -50,7 +50,7 @@ export function startRouter(deps: RouterDeps): Router {
   const { bus, clock, catalog, registry, random = Math.random, queueWeights = new Map(), forced } = deps;
   const id = makeInstanceId('rtr');
   const slots = new SlotTable();
-  const health = new HealthTable((deployment) => forced?.stateOf(deployment));
+  const health = new HealthTable(id, (deployment) => forced?.stateOf(deployment));
   const metrics: RouterMetrics = new RouterMetrics(registry, () => queue.lines);
   const ahead = new AheadGrants({ id, bus, clock, slots });
   const queue: Queue = new Queue({ id, bus, slots, health, ahead, metrics, weights: queueWeights });

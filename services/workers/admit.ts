@@ -134,8 +134,10 @@ export class AdmittedCall implements CallObserver {
 
 function refusalOf(declined: Declined): Refusal {
   // The router believed that it could be called: another place is asked for, and no client sees this.
-  if (declined.kind === 'open')
-    return { reason: 'breaker_open', error: new GatewayError('worker_busy', 'The deployment is not called now.') };
+  if (declined.kind !== 'throttled') {
+    const reason = declined.kind === 'open' ? 'breaker_open' : 'throttled';
+    return { reason, error: new GatewayError('worker_busy', 'The deployment is not called now.') };
+  }
   const retryAfterMs = Math.ceil(declined.retryAfterMs);
   const error = new GatewayError('deployment_throttled', 'The deployment is at its rate limit.', { retryAfterMs });
   return { reason: 'throttled', error };

@@ -27,7 +27,7 @@ test('what was idle for ten minutes is forgotten, and only that', () => {
   const guards = guardsOf();
   use(guards, 'p/old', 0);
   use(guards, 'p/young', 5 * MINUTES);
-  expect(guards.reports(10 * MINUTES, 1).map(({ deployment }) => deployment)).toEqual([]);
+  expect(guards.reports(10 * MINUTES, []).map(({ deployment }) => deployment)).toEqual([]);
   expect([...guards.values()].map(({ deployment }) => deployment)).toEqual(['p/young']);
 });
 
@@ -47,7 +47,7 @@ test('of more than a beat can hold, those that are not well are told first', () 
     const call = sick.admit({ tokens: 0, isStream: false, isLastResort: false }, 1);
     if (call instanceof Call) call.ended({ code: 'upstream_failed' }, 0, 1);
   }
-  const reports = guards.reports(1, 1);
+  const reports = guards.reports(1, []);
   expect(reports).toHaveLength(1_000);
   expect(reports[0]).toMatchObject({ deployment: 'p/1999', breaker: 'open' });
 });
@@ -58,7 +58,7 @@ test('a failing check is about all deployments of its provider: those in use, th
   use(guards, 'other/m', 0);
   guards.checked('p', 'status 500', 1);
   guards.of(deploymentOf('p/new'), 2);
-  const states = guards.reports(3, 1).map(({ deployment, breaker }) => [deployment, breaker]);
+  const states = guards.reports(3, []).map(({ deployment, breaker }) => [deployment, breaker]);
   expect(Object.fromEntries(states)).toEqual({
     'p/used': 'open',
     'p/listed': 'open',

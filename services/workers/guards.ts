@@ -75,15 +75,15 @@ export class Guards {
     }
   }
 
-  /** What so many routers are told; forgets, once a minute, what was idle for long. */
-  reports(now: Millis, routers: number): DeploymentReport[] {
+  /** What these routers are told; forgets, once a minute, what was idle for long. */
+  reports(now: Millis, routers: readonly string[]): DeploymentReport[] {
     if (now - this.#sweptAt >= SWEEP_EVERY_MS) this.#forget(now);
     const all = [...this.#guards.values()]
       .filter((guard) => guard.isReported(now))
-      .map((guard) => guard.report(now, Math.max(1, routers)));
+      .map((guard) => guard.report(now, routers));
     if (all.length <= MAX_REPORTS) return all;
-    const urgency = ({ breaker, throttledMs }: DeploymentReport): number =>
-      breaker !== 'closed' || throttledMs !== undefined ? 0 : 1;
+    const urgency = ({ breaker, throttledMs, starts }: DeploymentReport): number =>
+      breaker !== 'closed' || throttledMs !== undefined || starts !== undefined ? 0 : 1;
     return all.sort((a, b) => urgency(a) - urgency(b)).slice(0, MAX_REPORTS);
   }
 

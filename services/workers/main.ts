@@ -109,7 +109,7 @@ export function startWorkers(deps: WorkersDeps): Workers {
   };
   const publishBeat = (): void => {
     const all = [...pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
-    const routers = Math.max(0, ...[...pools.values()].map((pool) => pool.routers));
+    const routers = [...new Set([...pools.values()].flatMap((pool) => [...pool.routers]))];
     const deployments = guards.reports(clock.now(), routers);
     const message: WorkerBeat = { v: 1, worker: id, isDraining, connection, pools: all, deployments };
     bus.publish(beatSubject('worker', id), message);

@@ -56,8 +56,8 @@ export class WorkerPool {
   }
 
   /** Routers that live. */
-  get routers(): number {
-    return this.#heardOf.size;
+  get routers(): IterableIterator<string> {
+    return this.#heardOf.keys();
   }
 
   /** A task came for a slot; false when it must go elsewhere. */

@@ -26,6 +26,8 @@ export const DeploymentReport = z.looseObject({
   /** Requests and tokens that fit now, and how many more each minute; absent without a limit. */
   requests: z.looseObject({ room: z.number(), perMinute: z.number() }).optional(),
   tokens: z.looseObject({ room: z.number(), perMinute: z.number() }).optional(),
+  /** After a 429: how many requests each router, by its id, may place until the next report; none where it is not named. */
+  starts: z.record(z.string(), z.number()).optional(),
   /** PeakEWMA (decay 10 s) of the time to the first token of streams, and of the whole of plain answers. */
   ttftMs: z.number().optional(),
   totalMs: z.number().optional(),

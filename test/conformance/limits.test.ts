@@ -115,7 +115,7 @@ const CASES: ReadonlyArray<{
 ];
 
 interface Subject {
-  /** 0 when admitted, else how long to wait. */
+  /** 0 when admitted, else how long to wait; after a block, calls are answered at once. */
   take(tokens: number): Promise<number>;
   correct(tokens: number): Promise<void>;
   block(ms: number): Promise<void>;
@@ -141,7 +141,12 @@ const inProcess = (requestsPerMinute: number | undefined, tokensPerMinute: numbe
   const limiter = new Limiter({ requestsPerMinute, tokensPerMinute });
   let now = 0;
   return {
-    take: (tokens) => Promise.resolve(limiter.take(tokens, now)),
+    take: (tokens) => {
+      const waitMs = limiter.take(tokens, now);
+      if (waitMs === 'starting') throw new Error('a call that was admitted has been answered');
+      if (waitMs === 0) limiter.answered(now, true, now);
+      return Promise.resolve(waitMs);
+    },
     correct: (tokens) => Promise.resolve(limiter.correct(tokens, now)),
     block: (ms) => Promise.resolve(void limiter.block(ms, now, now)),
     pass: (ms) => Promise.resolve(void (now += ms)),

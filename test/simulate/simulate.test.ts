@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { toSvg } from './chart.ts';
+import { simulateLimits } from './scenarios/limits.ts';
 import { simulateStorm } from './scenarios/storm.ts';
 import { simulateStrategy } from './scenarios/strategies.ts';
 import { simulateTenants } from './scenarios/tenants.ts';
@@ -26,6 +27,19 @@ test.each([0.5, 1])(
     // What was saved before the storm may be spent in it.
     expect(perRequest).toBeLessThan(1.25 + reserve);
     expect(wellAfter).toBeGreaterThan(0.99);
+    expect([world.ended, world.live]).toEqual([world.arrived, 0]);
+  },
+);
+
+test.each([true, false])(
+  'a limit that nobody has configured is used, evenly and with few refusals, be it told or not (%s)',
+  (isTold) => {
+    const { world, goodput, fairness, longestPause } = simulateLimits({ isTold, isConfigured: false }, 5, SEED);
+    const { refused, calls } = world.upstream('p');
+    expect(refused / calls).toBeLessThan(0.05);
+    expect(goodput).toBeGreaterThan(0.9);
+    expect(fairness).toBeGreaterThan(0.85);
+    expect(longestPause).toBeLessThan(5);
     expect([world.ended, world.live]).toEqual([world.arrived, 0]);
   },
 );

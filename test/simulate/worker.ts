@@ -177,7 +177,7 @@ export class SimulatedWorker {
   #sayHow(): void {
     const { bus, id, time } = this.#deps;
     const pools = [...this.#pools.values()].map(({ name, capacity, inFlight }) => ({ pool: name, capacity, inFlight }));
-    const routers = Math.max(0, ...[...this.#pools.values()].map((pool) => pool.routers));
+    const routers = [...new Set([...this.#pools.values()].flatMap((pool) => [...pool.routers]))];
     const deployments = this.#guards.reports(time.now, routers);
     bus.publish(beatSubject('worker', id), { v: 1, worker: id, isDraining: false, pools, deployments });
   }

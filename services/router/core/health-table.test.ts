@@ -6,7 +6,7 @@ let health: HealthTable;
 let forced: Record<string, 'drained' | 'disabled'>;
 beforeEach(() => {
   forced = {};
-  health = new HealthTable((deployment) => forced[deployment]);
+  health = new HealthTable('rtr', (deployment) => forced[deployment]);
 });
 
 const report = (fields: Partial<DeploymentReport> = {}): DeploymentReport => ({
@@ -95,6 +95,23 @@ describe('whether a worker would take it', () => {
     expect(isUsable(1_000)).toBe(true);
   });
 
+  test('its slow start: as many as are for this router, and then none until it tells of more', () => {
+    tell({ starts: { rtr: 2, other: 1 } });
+    expect(health.isUnrestricted('d', 0)).toBe(false);
+    health.placed('d', 'w', 0, 0);
+    expect(isUsable(0)).toBe(true);
+    health.placed('d', 'w', 0, 0);
+    expect(isUsable(9_999)).toBe(false);
+    expect(health.usableAt('d', ['w'], 0, 0)).toBe(Infinity);
+    expect(health.usableAt('d', ['w', 'v'], 0, 0)).toBe(0);
+    // "Later" is not "broken".
+    expect(health.isShutAt('d', ['w'], 0)).toBe(false);
+    tell({ starts: { other: 1 } }, 10);
+    expect(isUsable(10)).toBe(false);
+    tell({}, 20);
+    expect(isUsable(20)).toBe(true);
+  });
+
   test('its room in tokens; more than a minute’s worth waits for a full bucket, not for ever', () => {
     tell({ tokens: { room: 500, perMinute: 6_000 } });
     expect(isUsable(0, 500)).toBe(true);
@@ -118,6 +135,14 @@ describe('what is news', () => {
     expect(tell({ breaker: 'closed' }, 30)).toEqual([]);
     expect(tell({ throttledMs: 100 }, 40)).toEqual(['d']);
     expect(tell({ throttledMs: 90 }, 50)).toEqual([]);
+  });
+
+  test('a slow start that takes one more', () => {
+    expect(tell({ starts: { rtr: 0 } })).toEqual([]);
+    expect(tell({ starts: { rtr: 1 } })).toEqual(['d']);
+    expect(tell({ starts: { rtr: 2 } })).toEqual([]);
+    expect(tell({ starts: {} })).toEqual([]);
+    expect(tell({})).toEqual(['d']);
   });
 
   test('what a worker no longer tells of is well; what nobody tells of is forgotten', () => {

@@ -19,6 +19,8 @@ interface AtWorker {
   readonly isCheckFailed: boolean;
   readonly requests: Room | undefined;
   readonly tokens: Room | undefined;
+  /** Requests that may yet be placed from here, in the slow start after a 429; undefined: any number. */
+  starts: number | undefined;
   readonly ttftMs: number | undefined;
   readonly totalMs: number | undefined;
   readonly p95Ms: number | undefined;
@@ -42,30 +44,40 @@ export type ForcedStateOf = (deployment: string) => 'drained' | 'disabled' | und
  */
 export class HealthTable {
   readonly #known = new Map<string, Known>();
+  readonly #router: string;
   readonly #forcedStateOf: ForcedStateOf;
 
-  /** @param forcedStateOf what an operator has forced on a deployment */
-  constructor(forcedStateOf: ForcedStateOf = () => undefined) {
+  /**
+   * @param router whose table it is, by its id
+   * @param forcedStateOf what an operator has forced on a deployment
+   */
+  constructor(router: string, forcedStateOf: ForcedStateOf = () => undefined) {
+    this.#router = router;
     this.#forcedStateOf = forcedStateOf;
   }
 
-  /** All that a worker tells. Answers the deployments whose state is another than before, for the worse. */
+  /**
+   * All that a worker tells. Answers the deployments of which lines must know at once: whose state is another than before, for
+   * the worse, and those that take one more in their slow start.
+   */
   update(worker: string, reports: readonly DeploymentReport[], now: Millis): string[] {
-    const worsened: string[] = [];
+    const news: string[] = [];
     const told = new Set<string>();
     for (const report of reports) {
       told.add(report.deployment);
       const known = this.#of(report.deployment);
       const before = known.workers.get(worker);
-      const after = readReport(report, before, now);
+      const after = readReport(report, before, this.#router, now);
       known.workers.set(worker, after);
       const throttledUntil = now + (report.throttledMs ?? 0);
       const isNews = throttledUntil > Math.max(now, known.throttledUntil);
       if (isNews) known.throttledUntil = throttledUntil;
-      if (isNews || (isShut(after) && (before === undefined || !isShut(before)))) worsened.push(report.deployment);
+      const isWorse = isShut(after) && (before === undefined || !isShut(before));
+      const isOpening = before?.starts === 0 && after.starts !== 0;
+      if (isNews || isWorse || isOpening) news.push(report.deployment);
     }
     for (const [deployment, { workers }] of this.#known) if (!told.has(deployment)) workers.delete(worker);
-    return worsened;
+    return news;
   }
 
   removeWorker(worker: string): void {
@@ -96,7 +108,7 @@ export class HealthTable {
     if (known === undefined) return true;
     if (known.throttledUntil > now) return false;
     return [...known.workers.values()].every(
-      (at) => !isShut(at) && at.requests === undefined && at.tokens === undefined,
+      (at) => !isShut(at) && at.requests === undefined && at.tokens === undefined && at.starts === undefined,
     );
   }
 
@@ -108,8 +120,8 @@ export class HealthTable {
   }
 
   /**
-   * When one of these workers would take it: `now` or before it, at once. Breakers count, and a failed check is taken to
-   * last for ever.
+   * When one of these workers would take it: `now` or before it, at once. Breakers count; a failed check is taken to last for
+   * ever, and so is a slow start that takes no more now.
    */
   usableAt(deployment: string, workers: Iterable<string>, tokens: number, now: Millis): Millis {
     const known = this.#known.get(deployment);
@@ -136,6 +148,7 @@ export class HealthTable {
     if (at === undefined) return;
     at.inFlight++;
     if (isShut(at)) at.isProbed = true;
+    if (at.starts !== undefined) at.starts = Math.max(0, at.starts - 1);
     if (at.requests !== undefined) spend(at.requests, 1, now);
     if (at.tokens !== undefined) spend(at.tokens, tokens, now);
   }
@@ -176,8 +189,8 @@ export class HealthTable {
   }
 }
 
-function readReport(report: DeploymentReport, before: AtWorker | undefined, now: Millis): AtWorker {
-  const { breaker, inFlight, probeInMs, checkFailed, requests, tokens, ttftMs, totalMs, p95Ms } = report;
+function readReport(report: DeploymentReport, before: AtWorker | undefined, router: string, now: Millis): AtWorker {
+  const { breaker, inFlight, probeInMs, checkFailed, requests, tokens, starts, ttftMs, totalMs, p95Ms } = report;
   // Half-open and no time: a probe is under way, and who came now would be sent away.
   const probeAt = breaker === 'closed' ? -Infinity : now + (probeInMs ?? Infinity);
   return {
@@ -185,6 +198,7 @@ function readReport(report: DeploymentReport, before: AtWorker | undefined, now:
     isCheckFailed: typeof checkFailed === 'string',
     requests: requests && { perMinute: requests.perMinute, units: requests.room, at: now },
     tokens: tokens && { perMinute: tokens.perMinute, units: tokens.room, at: now },
+    starts: starts && (starts[router] ?? 0),
     // One is under way there, or on its way there.
     isProbed:
       (breaker === 'half_open' && probeInMs === undefined) ||
@@ -207,6 +221,8 @@ function shutUntil(at: AtWorker, now: Millis): Millis {
 
 function usableAt(at: AtWorker | undefined, tokens: number, now: Millis): Millis {
   if (at === undefined) return now;
+  // Its next report says when: after an answer, which nobody foresees.
+  if (at.starts === 0) return Infinity;
   const open = isShut(at) ? shutUntil(at, now) : now;
   return Math.max(open, hasRoomAt(at.requests, 1, now), hasRoomAt(at.tokens, tokens, now));
 }

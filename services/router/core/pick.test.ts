@@ -134,6 +134,13 @@ describe('cheapest', () => {
     expect(order('cheapest', of, { asked: short })).toEqual(['b', 'a', 'unpriced']);
   });
 
+  test('with the rates that an input of this length has', () => {
+    const tiers = [{ aboveInputTokens: 1_000, ...price(9, 9) }];
+    const of = targets({ tiered: { price: { ...price(1, 1), tiers } }, flat: { price: price(2, 2) } });
+    expect(order('cheapest', of, { asked: { inputTokens: 1_000 } })).toEqual(['tiered', 'flat']);
+    expect(order('cheapest', of, { asked: { inputTokens: 1_001 } })).toEqual(['flat', 'tiered']);
+  });
+
   test('of two that cost the same, the less loaded one', () => {
     const of = targets({ a: { price: price(1, 1) }, b: { price: price(1, 1) } });
     expect(order('cheapest', of, { loads: { a: 2, b: 1 } })).toEqual(['b', 'a']);

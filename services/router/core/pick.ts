@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { Deployment, Resolution, Target } from '../../../shared/catalog.ts';
 import type { Tier } from '../../../shared/config.ts';
 import { TIERS } from '../../../shared/config.ts';
+import type { Price } from '../../../shared/pricing.ts';
 import { costOf } from '../../../shared/pricing.ts';
 
 /** What of a request a strategy may look at. */
@@ -153,20 +154,36 @@ function mixed(bits: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** By what this request will probably cost there; of two that cost the same, the less loaded one. No price: last. */
-function* byCost(targets: readonly Target[], { inputTokens, outputTokens }: Asked, deps: PickDeps): Generator<Target> {
-  const usage = { inputTokens, outputTokens, cachedInputTokens: 0, reasoningTokens: 0 };
-  const left = targets
-    .filter(({ deployment }) => deps.isReady(deployment))
-    .map((target) => {
-      const cost = costOf(usage, target.deployment.price) ?? Infinity;
-      return { target, cost, load: weightedLoad(target, deps.loadOf) };
-    });
-  while (left.length > 0) {
-    const best = left.reduce((a, b) => (b.cost < a.cost || (b.cost === a.cost && b.load < a.load) ? b : a));
-    left.splice(left.indexOf(best), 1);
-    yield best.target;
+/**
+ * By what this request will probably cost there; of those that cost the same, the less loaded one first. No price: last.
+ * Nearly always the cheapest will do, so only as many are looked at as are asked for.
+ */
+function* byCost(targets: readonly Target[], asked: Asked, deps: PickDeps): Generator<Target> {
+  const costs = new Float64Array(targets.length);
+  for (const [at, { deployment }] of targets.entries()) costs[at] = expectedCost(deployment.price, asked);
+  for (let cost = leastAbove(-1, costs); cost !== undefined; cost = leastAbove(cost, costs)) {
+    const equal = targets.filter(({ deployment }, at) => costs[at] === cost && deps.isReady(deployment));
+    if (equal.length < 2) yield* equal;
+    else yield* byLeastLoad(equal, deps.loadOf);
   }
+}
+
+/** To compare with, not to charge: 10^-6 nano-dollars, as exact as a double is. */
+function expectedCost(price: Price | undefined, { inputTokens, outputTokens }: Asked): number {
+  if (price === undefined) return Infinity;
+  if (price.tiers === undefined) return inputTokens * price.input + outputTokens * price.output;
+  return 1e6 * costOf({ inputTokens, outputTokens, cachedInputTokens: 0, reasoningTokens: 0 }, price);
+}
+
+function leastAbove(floor: number, values: Float64Array): number | undefined {
+  let least: number | undefined;
+  for (const value of values) if (value > floor && (least === undefined || value < least)) least = value;
+  return least;
+}
+
+function* byLeastLoad(targets: readonly Target[], loadOf: PickDeps['loadOf']): Generator<Target> {
+  const keyed = targets.map((target) => ({ target, load: weightedLoad(target, loadOf) }));
+  for (const { target } of keyed.sort((a, b) => (a.load === b.load ? 0 : a.load - b.load))) yield target;
 }
 
 /** Those for the request's tier and those for all; then those for harder ones, and at last for easier ones. */

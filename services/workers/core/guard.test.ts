@@ -136,7 +136,7 @@ describe('limits', () => {
   test('are told in parts to several routers, which fill them without a word to each other', () => {
     const { guard } = watch({ requestsPerMinute: 60 });
     admitted(guard, 0);
-    expect(guard.report(0, 3).requests).toEqual({ room: 59 / 3, perMinute: 20 });
+    expect(guard.report(0, ['a', 'b', 'c']).requests).toEqual({ room: 59 / 3, perMinute: 20 });
     expect(guard.report(0).requests).toEqual({ room: 59, perMinute: 60 });
   });
 
@@ -185,6 +185,43 @@ describe('limits', () => {
     expect(told()).toBeGreaterThan(0);
     expect(declined(guard, 11)).toEqual({ kind: 'throttled', retryAfterMs: 6_999 });
     expect(declined(guard, 7_010)).toBeUndefined();
+  });
+
+  test('after a 429, calls begin one by one, and each answer is told', () => {
+    const { guard, told } = watch();
+    admitted(guard, 0).ended({ code: 'upstream_throttled', retryAfterMs: 1_000 }, 0, 0);
+    const first = admitted(guard, 1_000, { isStream: true });
+    told();
+    expect(declined(guard, 1_001)).toEqual({ kind: 'starting' });
+    expect(told()).toBe(1);
+    // Its first token: the provider has taken it.
+    first.began(1_400);
+    expect(told()).toBe(1);
+    const second = admitted(guard, 1_401);
+    admitted(guard, 1_401);
+    expect(declined(guard, 1_402)).toEqual({ kind: 'starting' });
+    second.withdraw(1_403);
+    expect(declined(guard, 1_404)).toBeUndefined();
+    first.ended(DONE, 0, 9_000);
+    expect(declined(guard, 9_001)).toEqual({ kind: 'starting' });
+  });
+
+  test('a slow start is shared out in whole calls, the odd ones to another router each time', () => {
+    const { guard } = watch();
+    const routers = ['a', 'b', 'c'];
+    expect(guard.report(0, routers)).not.toHaveProperty('starts');
+    admitted(guard, 0).ended({ code: 'upstream_throttled', retryAfterMs: 0 }, 0, 0);
+    const told = (): number[] => Object.values(guard.report(1, routers).starts ?? {});
+    expect([told(), told(), told()]).toEqual([
+      [1, 0, 0],
+      [0, 0, 1],
+      [0, 1, 0],
+    ]);
+    admitted(guard, 1).ended(DONE, 0, 1);
+    for (let i = 0; i < 2; i++) admitted(guard, 2).ended(DONE, 0, 2);
+    const grown = guard.report(3, routers).starts ?? {};
+    expect(Object.values(grown).toSorted()).toEqual([0, 1, 1]);
+    expect(guard.report(30_001, routers)).not.toHaveProperty('starts');
   });
 
   test('a 503 with a time is both: a failure, and a block', () => {

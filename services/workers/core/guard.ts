@@ -27,7 +27,9 @@ export interface CallPlan {
 export type Declined =
   | { readonly kind: 'open' }
   /** The rate: until `retryAfterMs` from now. */
-  | { readonly kind: 'throttled'; readonly retryAfterMs: Millis };
+  | { readonly kind: 'throttled'; readonly retryAfterMs: Millis }
+  /** The slow start after a 429: until another call is answered. */
+  | { readonly kind: 'starting' };
 
 export interface GuardOptions {
   readonly deployment: string;
@@ -57,6 +59,8 @@ export class Guard {
   readonly #total = new PeakEwma();
   readonly #ttftQuantile = new SlidingQuantile();
   #inFlight = 0;
+  /** Of the routers, whose share of a slow start may be one more than the others'. */
+  #turn = 0;
   /** Calls of which nothing has come yet, the oldest first. */
   readonly #silent = { stream: new Set<Call>(), plain: new Set<Call>() };
   #checkFailed: string | null | undefined;
@@ -92,9 +96,9 @@ export class Guard {
     const isOpen = this.#isCheckFailing || (this.#breaker !== undefined && permit === undefined);
     if (isOpen && !plan.isLastResort) return this.#decline({ kind: 'open' });
     const waitMs = this.#limiter.take(plan.tokens, now);
-    if (waitMs > 0) {
+    if (waitMs !== 0) {
       if (permit !== undefined) this.#breaker?.released(permit);
-      return this.#decline({ kind: 'throttled', retryAfterMs: waitMs });
+      return this.#decline(waitMs === 'starting' ? { kind: waitMs } : { kind: 'throttled', retryAfterMs: waitMs });
     }
     this.#inFlight++;
     this.#note(now);
@@ -129,10 +133,13 @@ export class Guard {
     if (permit !== undefined) this.#breaker?.released(permit);
   }
 
-  /** @internal by `Call`: something of it came, or it is over. */
-  isSilentNoMore(call: Call): void {
-    this.#silent.stream.delete(call);
-    this.#silent.plain.delete(call);
+  /**
+   * @internal by `Call`: something of it came, or it is over.
+   * @param isGood what came is no failure
+   */
+  isSilentNoMore(call: Call, isGood: boolean, now: Millis): void {
+    const wasSilent = this.#silent.stream.delete(call) || this.#silent.plain.delete(call);
+    if (wasSilent && this.#limiter.answered(call.startedAt, isGood, now)) this.#options.onChange();
   }
 
   /** @internal by `Call`: an answer came. */
@@ -177,17 +184,18 @@ export class Guard {
   /** Whether the routers should hear of it. */
   isReported(now: Millis): boolean {
     const isActive = this.#inFlight > 0 || now - this.#activeAt < REPORTED_FOR_MS;
-    return isActive || this.#limiter.hasLimit || !this.#isWell(now);
+    return isActive || this.#limiter.hasLimit(now) || !this.#isWell(now);
   }
 
   /** @param routers that hear it: each may fill its part of what is left, or together they would send as many times too much */
-  report(now: Millis, routers = 1): DeploymentReport {
+  report(now: Millis, routers: readonly string[] = []): DeploymentReport {
     const breaker = this.state(now);
     const probeInMs = this.#probeInMs(breaker, now);
     // Our own limit is in the room that is told; this is for all workers.
     const throttledMs = Math.max(0, this.#sharedUntil - now, this.#limiter.blockedMs(now));
-    const requests = partOf(this.#limiter.requests(now), routers);
-    const tokens = partOf(this.#limiter.tokens(now), routers);
+    const requests = partOf(this.#limiter.requests(now), routers.length);
+    const tokens = partOf(this.#limiter.tokens(now), routers.length);
+    const starts = this.#limiter.starts(now);
     const ttftMs = atLeast(this.#ttft.value(now), this.#silent.stream, now);
     const totalMs = atLeast(this.#total.value(now), this.#silent.plain, now);
     const p95Ms = this.#ttftQuantile.quantile(0.95, now);
@@ -199,6 +207,7 @@ export class Guard {
       ...(throttledMs > 0 ? { throttledMs: Math.ceil(throttledMs) } : {}),
       ...(requests === undefined ? {} : { requests }),
       ...(tokens === undefined ? {} : { tokens }),
+      ...(starts === undefined ? {} : { starts: shareOut(starts, routers, this.#turn++) }),
       ...(ttftMs === undefined ? {} : { ttftMs: rounded(ttftMs) }),
       ...(totalMs === undefined ? {} : { totalMs: rounded(totalMs) }),
       ...(p95Ms === undefined ? {} : { p95Ms: rounded(p95Ms) }),
@@ -313,7 +322,7 @@ export class Call {
   withdraw(now: Millis): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#guard.isSilentNoMore(this);
+    this.#guard.isSilentNoMore(this, false, now);
     this.#guard.withdrawn(this.#plan, this.#permit, now);
   }
 
@@ -326,7 +335,7 @@ export class Call {
   began(now: Millis): void {
     if (this.#isOver || this.#firstContentAt !== undefined) return;
     this.#firstContentAt = now;
-    this.#guard.isSilentNoMore(this);
+    this.#guard.isSilentNoMore(this, true, now);
     this.#guard.took(this.#plan, now - this.#startedAt, now);
   }
 
@@ -338,8 +347,8 @@ export class Call {
   ): { verdict: Verdict; blockedMs: Millis | undefined } | undefined {
     if (this.#isOver) return undefined;
     this.#isOver = true;
-    this.#guard.isSilentNoMore(this);
     const verdict = verdictOf(ending);
+    this.#guard.isSilentNoMore(this, verdict.health === 'success', now);
     const blockedMs = this.#guard.ended(
       {
         plan: this.#plan,
@@ -370,7 +379,18 @@ function atLeast(averageMs: number | undefined, silent: ReadonlySet<Call>, now: 
 }
 
 function partOf(room: Room | undefined, routers: number): Room | undefined {
-  return room && { room: room.room / routers, perMinute: room.perMinute / routers };
+  const parts = Math.max(1, routers);
+  return room && { room: room.room / parts, perMinute: room.perMinute / parts };
+}
+
+/** Whole calls, for there may be fewer than routers; what is left over goes to others in each turn. */
+function shareOut(calls: number, routers: readonly string[], turn: number): Record<string, number> {
+  const { length } = routers;
+  const shares = routers.map((router, at): [string, number] => {
+    const place = (at + turn) % length;
+    return [router, Math.floor((calls + length - 1 - place) / length)];
+  });
+  return Object.fromEntries(shares);
 }
 
 /** Three digits are enough for whoever reads it. */

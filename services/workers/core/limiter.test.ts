@@ -83,6 +83,25 @@ describe('a 429', () => {
     expect(pauses).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
   });
 
+  test('is followed by a slow start: the next call once the last one is answered', () => {
+    const limiter = new Limiter(NONE);
+    limiter.block(1_000, 0, 0);
+    expect(limiter.starts(500)).toBe(1);
+    expect([limiter.take(0, 1_000), limiter.take(0, 1_000)]).toEqual([0, 'starting']);
+    expect(limiter.answered(1_000, true, 1_200)).toBe(true);
+    expect([limiter.take(0, 1_200), limiter.take(0, 1_200), limiter.take(0, 1_200)]).toEqual([0, 0, 'starting']);
+    expect([limiter.starts(1_200), limiter.hasLimit(1_200)]).toEqual([0, true]);
+    expect([limiter.starts(31_000), limiter.hasLimit(31_000)]).toEqual([undefined, false]);
+  });
+
+  test('a call that must wait for an answer is charged nothing', () => {
+    const limiter = both();
+    limiter.block(0, 0, 0);
+    limiter.take(1_000, 0);
+    expect(limiter.take(1_000, 0)).toBe('starting');
+    expect([limiter.requests(0)?.room, limiter.tokens(0)?.room]).toEqual([9, 5_000]);
+  });
+
   test('a hundred at once are one', () => {
     const limiter = new Limiter(NONE);
     for (let i = 0; i < 100; i++) limiter.block('unsaid', i / 10, 50);

@@ -46,7 +46,7 @@ function makeDecider(deployments: number, strategy: RouteStrategy): { decider: D
   const clock = { now: () => 1_000, epochMs: () => 1_000 };
   const bus = { post: () => undefined } as unknown as Bus;
   const slots = new SlotTable();
-  const health = new HealthTable();
+  const health = new HealthTable('rtr');
   const metrics: RouterMetrics = new RouterMetrics(new Registry(), () => queue.lines);
   const ahead = new AheadGrants({ id: 'rtr', bus, clock, slots });
   const queue: Queue = new Queue({ id: 'rtr', bus, slots, health, ahead, metrics, weights: new Map() });

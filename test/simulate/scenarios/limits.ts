@@ -24,7 +24,7 @@ const CASES: readonly Case[] = [
   { name: 'the configuration', isTold: false, isConfigured: true },
 ];
 
-function simulate({ isTold, isConfigured }: Case, minutes: number, seed: number) {
+export function simulateLimits({ isTold, isConfigured }: Omit<Case, 'name'>, minutes: number, seed: number) {
   const until = minutes * MINUTE_MS;
   const byRouter = new Map<string, number>();
   const waits = new Samples();
@@ -81,7 +81,7 @@ function run({ seed, requests, progress }: Settings): Result {
   const minutes = Math.max(5, Math.min(30, Math.round(requests / CASES.length / (PER_MINUTE * OFFERED))));
   for (const each of CASES) {
     progress(`the limit is known by ${each.name}`);
-    const { world, longestPause, goodput, fairness, points, waits, well, codes } = simulate(each, minutes, seed);
+    const { world, longestPause, goodput, fairness, points, waits, well, codes } = simulateLimits(each, minutes, seed);
     simulated += world.arrived;
     lost += world.live;
     const { refused, calls } = world.upstream('p');
@@ -102,8 +102,9 @@ function run({ seed, requests, progress }: Settings): Result {
     targets.push(atLeast(`${each.name}: goodput relative to the limit`, goodput, 0.9));
     targets.push(atMost(`${each.name}: longest time in which nobody is served, s`, longestPause, 10));
     targets.push(atLeast(`${each.name}: the least served router relative to the most served`, fairness, 0.8));
-    if (each.isConfigured || each.isTold)
-      targets.push(atMost(`${each.name}: % of the calls that are refused with 429`, (100 * refused) / calls, 2));
+    // Who is told nothing must try.
+    const bearable = each.isConfigured || each.isTold ? 2 : 5;
+    targets.push(atMost(`${each.name}: % of the calls that are refused with 429`, (100 * refused) / calls, bearable));
   }
   return {
     setup: `A provider that takes ${PER_MINUTE} requests/min and is offered ${OFFERED} × that for ${minutes} min (its bucket holds a minute’s worth, and the first two minutes are not counted in goodput); ${ROUTERS} routers, ${WORKERS} workers without Redis; the route queues for ${QUEUE_MS / 1_000} s. _Pause_: nobody is served. The gateway knows of the limit by what the first column says.`,
