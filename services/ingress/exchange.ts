@@ -222,8 +222,8 @@ export class Exchange implements RunOwner {
     // What is right after a failure is not so for other requests.
     const slotsAhead = tried.length > 0 || name === undefined ? 0 : ahead.wanted(name, clock.now());
     const isContinuation = this.#shown !== undefined;
-    const { waitedMs } = history;
-    run.ask(router, envelopeOf(this.#asked, tried, slotsAhead, { waitedMs, isContinuation }));
+    const { waitedMs, queueMs: queuedMs } = history;
+    run.ask(router, envelopeOf(this.#asked, tried, slotsAhead, { waitedMs, queuedMs, isContinuation }));
   }
 
   #onUnaskable(run: Run): void {

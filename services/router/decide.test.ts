@@ -250,6 +250,15 @@ describe('at a limit', () => {
     expect(answer()).toMatchObject(placedAt('b/m', 'downgrade'));
   });
 
+  test('queue for a time: what it waited before earlier attempts counts', () => {
+    busy(', on_limit: { queue: 2s }');
+    ask({ queuedMs: 1_500 });
+    world.decider.sweep((now += 499), true);
+    expect(answer().type).toBe(FrameType.waiting);
+    world.decider.sweep((now += 1), true);
+    expect(answer()).toMatchObject(refusedFor('route_at_capacity'));
+  });
+
   test('queue: its own deadline is its own', () => {
     busy(', on_limit: { queue: 20s }');
     ask({ deadlineEpochMs: now + 500 });

@@ -214,9 +214,9 @@ export class Decider {
     const { onLimit } = serving.resolution.policy;
     if (onLimit.kind !== 'queue') return this.#endOfLine(question, serving, onLimit, undefined);
     const { queue, clock } = this.#deps;
-    const deadline = deadlineOf(question, clock);
-    const until = Math.min(deadline, question.since + (onLimit.forMs ?? Infinity));
     const { envelope } = question;
+    const deadline = deadlineOf(question, clock);
+    const until = Math.min(deadline, question.since - (envelope.queuedMs ?? 0) + (onLimit.forMs ?? Infinity));
     const waiter: WaitingRequest = {
       key: keyOf(question),
       deployments: [...found.waitable, ...found.shut],

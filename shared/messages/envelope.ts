@@ -89,6 +89,8 @@ export const Envelope = z.looseObject({
   sketch: PromptSketch.optional(),
   /** How long it has stood in the lines of routers that were lost. */
   waitedMs: z.number().optional(),
+  /** How long it has stood in line before its earlier attempts: a route's patience counts all of it. */
+  queuedMs: z.number().optional(),
   /** A hash of the conversation or user that the request names, for routes that keep those together. */
   affinity: z.string().optional(),
   /** The client has the beginning of the answer: only deployments that can go on from it may serve the rest. */

@@ -137,7 +137,7 @@ export class SimulatedIngress {
     request.router = router;
     this.#asking.set(request.stream, request);
     const deadlineEpochMs = time.clock.epochMs() - time.now + deadline;
-    const own = `"deadlineEpochMs":${deadlineEpochMs},"affinity":"${arrival.affinity}","tried":${triedText(history.tried)}}`;
+    const own = `"deadlineEpochMs":${deadlineEpochMs},"affinity":"${arrival.affinity}","queuedMs":${history.queueMs},"tried":${triedText(history.tried)}}`;
     bus.post(routerSubject(router), inbox, FrameType.ask, request.stream, 0, this.#headOf(arrival) + own);
   }
 

@@ -12,6 +12,8 @@ const AFFINITY_CHARACTERS = 22;
 export interface Circumstances {
   /** In the lines of routers that were lost. */
   readonly waitedMs?: Millis;
+  /** In line, before its earlier attempts. */
+  readonly queuedMs?: Millis;
   /** The answer has begun: only who can go on from its text may take over. */
   readonly isContinuation?: boolean;
 }
@@ -21,7 +23,7 @@ export function envelopeOf(
   request: AdmittedRequest,
   tried: Tried[],
   slotsAhead: number,
-  { waitedMs = 0, isContinuation = false }: Circumstances = {},
+  { waitedMs = 0, queuedMs = 0, isContinuation = false }: Circumstances = {},
 ): Envelope {
   const { id, principal, model, endpoint, stream, body, deadlineEpochMs, kin, traceparent } = request;
   const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch } = request;
@@ -45,6 +47,7 @@ export function envelopeOf(
     ...(kin === undefined ? {} : { affinity: affinityOf(kin) }),
     ...(slotsAhead === 0 ? {} : { slotsAhead }),
     ...(waitedMs === 0 ? {} : { waitedMs }),
+    ...(queuedMs === 0 ? {} : { queuedMs }),
     ...(isContinuation ? { continues: true } : {}),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
