@@ -9,6 +9,10 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { writeMeasured } from '../support/measured-block.ts';
 import { settle } from './account.ts';
 import type { Account } from './account.ts';
+import { measureDecisions } from './decisions.ts';
+import type { Decision } from './decisions.ts';
+import { measureHang } from './hang.ts';
+import type { Hung } from './hang.ts';
 import { describeMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
 import { measureHeld } from './held.ts';
@@ -22,7 +26,7 @@ import { startBenchProvider } from './provider.ts';
 import type { BenchProvider } from './provider.ts';
 import { report } from './report.ts';
 import type { Run } from './report.ts';
-import { GROUPS, scenarios } from './scenarios.ts';
+import { GROUPS, hangScenario, scenarios } from './scenarios.ts';
 import type { Group, Scenario } from './scenarios.ts';
 import { directSide, startSluice, startYardstick } from './sides.ts';
 import type { Side } from './sides.ts';
@@ -53,6 +57,8 @@ class Bench {
   readonly measurements: Measurement[] = [];
   readonly accounts: Account[] = [];
   readonly held: Held[] = [];
+  readonly hung: Hung[] = [];
+  readonly decisions: Decision[] = [];
   readonly mishaps: string[] = [];
   memory: MemoryResult | undefined;
   machine: Machine | undefined;
@@ -66,6 +72,7 @@ class Bench {
 
   async run(): Promise<void> {
     const isWanted = (group: Group): boolean => this.#flags.only?.includes(group) ?? true;
+    if (isWanted('decide')) this.#decide();
     const wanted = scenarios(this.#flags.quick === true).filter(({ group }) => isWanted(group));
     const shared = wanted.filter(({ isFresh }) => !isFresh);
     const fresh = wanted.filter(({ isFresh }) => isFresh);
@@ -85,6 +92,7 @@ class Bench {
         });
       }
     }
+    if (isWanted('hang')) await this.#hang();
     if (isWanted('memory')) await this.#memory();
   }
 
@@ -101,11 +109,44 @@ class Bench {
         const options = { side, provider: this.#provider, round };
         const measured = await this.#profiled(scenario, options, () => measure(scenario, options));
         this.measurements.push(measured);
-        progress(
-          `round ${round}/${this.rounds}  ${scenario.name.padEnd(12)} ${side.name.padEnd(9)} ${brief(measured)}`,
-        );
+        this.#tell(measured);
       }
     }
+  }
+
+  #tell(measured: Measurement): void {
+    const { round, scenario, side } = measured;
+    progress(`round ${round}/${this.rounds}  ${scenario.padEnd(12)} ${side.padEnd(9)} ${brief(measured)}`);
+  }
+
+  #decide(): void {
+    progress('decisions of the router');
+    for (let round = 1; round <= this.rounds; round++)
+      this.decisions.push(...measureDecisions(round, this.#flags.quick === true));
+    this.machine ??= describeMachine();
+  }
+
+  /** A provider that hangs for each round: none has met a breaker that an earlier round has opened. */
+  async #hang(): Promise<void> {
+    const side = await this.#start(() => this.#startSluice(this.rounds));
+    await this.#warmUp(side);
+    for (let round = 1; round <= this.rounds; round++) {
+      const options = { side, provider: this.#provider, round };
+      const { measurements, hung } = await measureHang(
+        hangScenario(this.#flags.quick === true),
+        options,
+        (name, work) =>
+          this.#profiled({ name }, options, async () => {
+            const measured = await work();
+            this.#tell(measured);
+            return measured;
+          }),
+      );
+      this.measurements.push(...measurements);
+      this.hung.push(hung);
+      progress(`${hung.sent} requests to the provider that hangs: ${JSON.stringify(hung.status)}`);
+    }
+    await this.#close('hang', side);
   }
 
   async #memory(): Promise<void> {
@@ -133,12 +174,12 @@ class Bench {
     if (Object.keys(errors).length > 0) this.mishaps.push(`warm-up, ${side.name}: ${JSON.stringify(errors)}`);
   }
 
-  async #startSluice(): Promise<Side> {
+  async #startSluice(hanging = 0): Promise<Side> {
     progress('starting the gateway');
     const { nats, processes } = this.#flags;
-    const options = { provider: this.#provider, isScaledOut: processes === true, natsBinary: nats };
+    const options = { provider: this.#provider, isScaledOut: processes === true, natsBinary: nats, hanging };
     const side = await startSluice(options);
-    if (side.gateway !== undefined) this.machine ??= describeMachine(await side.gateway.versions());
+    if (side.gateway !== undefined) this.machine = describeMachine(await side.gateway.versions());
     return side;
   }
 
@@ -167,7 +208,7 @@ class Bench {
   }
 
   async #profiled<T>(
-    scenario: Scenario,
+    scenario: { name: string },
     { side, round }: { side: Side; round: number },
     work: () => Promise<T>,
   ): Promise<T> {
@@ -269,8 +310,8 @@ const run: Run = {
   isScaledOut: flags.processes === true,
   machine: bench.machine,
 };
-const { measurements, accounts, memory, held, mishaps } = bench;
-const results = { measurements, accounts, memory, held, mishaps };
+const { measurements, accounts, memory, held, hung, decisions, mishaps } = bench;
+const results = { measurements, accounts, memory, held, hung, decisions, mishaps };
 const targets = checkTargets(results);
 const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);

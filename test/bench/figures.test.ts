@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { figure } from './figures.ts';
+import { Figures, figure, latency } from './figures.ts';
+import type { Measurement } from './measure.ts';
 import { summarise } from './profile.ts';
 import { chatBody } from './scenarios.ts';
 
@@ -11,6 +12,20 @@ test.each([
   { values: [NaN], expected: undefined, why: 'nothing to tell' },
 ])('the median of $values ($why)', ({ values, expected }) => {
   expect(figure(values)).toEqual(expected);
+});
+
+test('a window is compared with the other one of its round', () => {
+  const window = (scenario: Measurement['scenario'], round: number, p99: number) =>
+    ({ scenario, side: 'sluice', round, load: { lat_ms: { p99 } } }) as Measurement;
+  const figures = new Figures([
+    window('hang-before', 1, 2),
+    window('hang-during', 1, 3),
+    window('hang-before', 2, 10),
+    window('hang-during', 2, 5),
+    window('hang-during', 3, 7),
+  ]);
+  const ratio = figures.ofOther(['hang-during', 'hang-before'], 'sluice', latency('p99'));
+  expect(ratio).toEqual({ median: 1, min: 0.5, max: 1.5 });
 });
 
 test.each([1_000, 8_000] as const)('a body of %d bytes is about that long', (bytes) => {

@@ -53,6 +53,16 @@ export class Figures {
     return figure(combined);
   }
 
+  /** `read` of one scenario by that of another, in the same round. */
+  ofOther([scenario, other]: readonly [ScenarioName, ScenarioName], side: SideName, read: Read): Figure | undefined {
+    const others = this.#all(other, side);
+    const ratios = this.#all(scenario, side).map((measured) => {
+      const same = others.find(({ round }) => round === measured.round);
+      return same === undefined ? NaN : (read(measured) ?? NaN) / (read(same) ?? NaN);
+    });
+    return figure(ratios);
+  }
+
   added(scenario: ScenarioName, side: SideName, read: Read): Figure | undefined {
     return this.against(scenario, [side, 'direct'], read, (value, direct) => value - direct);
   }

@@ -22,9 +22,11 @@ export interface GatewayOptions {
   readonly isScaledOut: boolean;
   /** The nats-server to run; undefined: the one that a start finds. */
   readonly natsBinary: string | undefined;
+  /** So many providers beside the one of the figures that take every request and answer none. */
+  readonly hanging?: number;
 }
 
-/** What the gateway's own ledger says. */
+/** What the gateway's own ledger says of the provider of the figures. */
 export type LedgerCounts = ProviderCounts;
 
 export interface BenchGateway {
@@ -32,6 +34,8 @@ export interface BenchGateway {
   readonly key: string;
   readonly providerKey: string;
   readonly model: string;
+  /** The n-th provider that hangs, from 1. */
+  hanging(n: number): Hanging;
   /** The processes under which everything of it runs. */
   roots(): number[];
   /** Into its main process: the only one, or the ingress. */
@@ -41,6 +45,14 @@ export interface BenchGateway {
   inFlight(): Promise<number>;
   versions(): Promise<{ nats: string; postgres: string }>;
   stop(): Promise<void>;
+}
+
+export interface Hanging {
+  readonly model: string;
+  /** The key that it sees. */
+  readonly providerKey: string;
+  /** How often its breaker has opened; undefined where the workers' metrics are not the ingress's. */
+  breakerOpened(): Promise<number | undefined>;
 }
 
 interface Running {
@@ -54,7 +66,13 @@ interface Running {
 
 const READY_WITHIN_MS = 60_000;
 const KEY = 'sk-sluice-of-the-benchmark';
-const MODEL = 'mock/gpt-4o-mini';
+const PROVIDER = 'mock';
+const MODEL = `${PROVIDER}/gpt-4o-mini`;
+/**
+ * At 50 requests/s its slots are all taken after 1.3 s, none is free before 2 s, and 32/s are from then on: a line forms.
+ * Its breaker is the default one.
+ */
+const HANGING = { concurrency: 64, timeouts: { first_token: '2s', total: '2s' } };
 const CLI = fileURLToPath(new URL('../../infra/sluice.ts', import.meta.url));
 let started = 0;
 
@@ -70,6 +88,11 @@ export async function startGateway(options: GatewayOptions): Promise<BenchGatewa
       key: KEY,
       providerKey,
       model: MODEL,
+      hanging: (n) => {
+        const model = `${hangingName(n)}/gpt-4o-mini`;
+        const breakerOpened = (): Promise<number | undefined> => readBreakerOpened(running.url, model);
+        return { model, providerKey: hangingKey(providerKey), breakerOpened };
+      },
       roots: () => [...running.roots],
       inspector: async () => (inspector ??= await Inspector.open(running.main)),
       ledger: () => readLedger(running.databaseUrl),
@@ -91,7 +114,7 @@ export async function startGateway(options: GatewayOptions): Promise<BenchGatewa
 }
 
 async function startWhole(folder: string, providerKey: string, options: GatewayOptions): Promise<Running> {
-  const config = await writeConfig(folder, 0, providerKey, options.provider);
+  const config = await writeConfig(folder, 0, providerKey, options);
   const main = await startNode('sluice', ['--inspect-port=127.0.0.1:0', CLI, 'start', '--config', config], {
     cwd: folder,
     env: environment(options),
@@ -121,7 +144,7 @@ async function startServices(folder: string, providerKey: string, options: Gatew
     const postgres = await startPostgres({ dataDir, log });
     undo.push(() => postgres.stop());
     const port = await freePort();
-    const config = await writeConfig(folder, port, providerKey, options.provider);
+    const config = await writeConfig(folder, port, providerKey, options);
     const children = new Map<string, Child>();
     for (const role of ['ledger', 'router', 'worker', 'ingress']) {
       const args = ['--inspect-port=127.0.0.1:0', CLI, role, '--config', config];
@@ -143,21 +166,33 @@ async function startServices(folder: string, providerKey: string, options: Gatew
   }
 }
 
+const hangingName = (n: number): string => `hangs-${n}`;
+/** Not the gateway's own, so that the accounts are of what was served. */
+const hangingKey = (providerKey: string): string => `${providerKey}-hangs`;
+
 /** JSON is YAML. */
-async function writeConfig(folder: string, port: number, apiKey: string, provider: BenchProvider): Promise<string> {
+async function writeConfig(
+  folder: string,
+  port: number,
+  apiKey: string,
+  { provider, hanging = 0 }: GatewayOptions,
+): Promise<string> {
   const file = join(folder, 'sluice.yaml');
   const price = { input: '0.15 USD', output: '0.60 USD' };
-  const mock = {
-    base_url: `${provider.url}/v1`,
-    api_key: apiKey,
-    concurrency: 2_048,
-    models: { 'gpt-4o-mini': { price } },
+  const models = { 'gpt-4o-mini': { price } };
+  const mock = { base_url: `${provider.url}/v1`, api_key: apiKey, concurrency: 2_048, models };
+  const hangs = {
+    base_url: `${provider.url}/m/seq=hang&hang=60000/v1`,
+    api_key: hangingKey(apiKey),
+    ...HANGING,
+    models,
   };
+  const others = Array.from({ length: hanging }, (_, i) => [hangingName(i + 1), hangs] as const);
   const config = {
     server: { host: '127.0.0.1', port },
     data_dir: join(folder, 'data'),
     auth: { keys: [{ name: 'bench', key: KEY, team: 'bench' }] },
-    providers: { mock },
+    providers: { [PROVIDER]: mock, ...Object.fromEntries(others) },
     logging: { level: 'warn' },
   };
   await writeFile(file, JSON.stringify(config, null, 2));
@@ -187,7 +222,8 @@ async function until<T>(look: () => Promise<T | undefined>, child: Child): Promi
 async function readLedger(databaseUrl: string): Promise<LedgerCounts> {
   return withConnection(databaseUrl, async (client) => {
     const { rows } = await client.query<{ requests: string; input: string; output: string }>(
-      'select count(*) as requests, coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens), 0) as output from attempts',
+      'select count(*) as requests, coalesce(sum(input_tokens), 0) as input, coalesce(sum(output_tokens), 0) as output from attempts where provider = $1',
+      [PROVIDER],
     );
     const [row] = rows;
     return { requests: Number(row?.requests), promptTokens: Number(row?.input), completionTokens: Number(row?.output) };
@@ -195,8 +231,17 @@ async function readLedger(databaseUrl: string): Promise<LedgerCounts> {
 }
 
 async function readInFlight(url: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(/^sluice_requests_in_flight (\d+)/m.exec(text)?.[1]);
+  return Number(/^sluice_requests_in_flight (\d+)/m.exec(await readMetrics(url))?.[1]);
+}
+
+async function readBreakerOpened(url: string, deployment: string): Promise<number | undefined> {
+  const text = await readMetrics(url);
+  const line = text.split('\n').find((one) => one.includes(`deployment="${deployment}",to="open"`));
+  return line === undefined ? undefined : Number(line.split(' ').at(-1));
+}
+
+async function readMetrics(url: string): Promise<string> {
+  return (await fetch(`${url}/metrics`)).text();
 }
 
 async function postgresVersion(databaseUrl: string): Promise<string> {

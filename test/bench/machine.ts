@@ -7,11 +7,12 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly system: string;
   readonly node: string;
-  readonly nats: string;
-  readonly postgres: string;
+  /** undefined: no gateway ran. */
+  readonly nats?: string;
+  readonly postgres?: string;
 }
 
-export function describeMachine(servers: { readonly nats: string; readonly postgres: string }): Machine {
+export function describeMachine(servers: Pick<Machine, 'nats' | 'postgres'> = {}): Machine {
   return {
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: availableParallelism(),

@@ -18,6 +18,7 @@ import {
 } from './figures.ts';
 import type { Figure } from './figures.ts';
 import type { Machine } from './machine.ts';
+import { DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS } from './scenarios.ts';
 import type { ScenarioName } from './scenarios.ts';
 import { SIDES } from './sides.ts';
 import type { Part, SideName } from './sides.ts';
@@ -43,6 +44,9 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('Plain requests at a fixed rate, open loop', openRows(figures)),
     section('200 streams of 64 tokens, one each 10 ms', streamRows(figures, 'streams-200')),
     section('1,000 streams of 50 tokens, one each 100 ms', streamRows(figures, 'streams-1000')),
+    section('One provider hangs: 300 requests/s at another', hangRows(figures)),
+    section('What the clients of the provider that hangs saw, 50 requests/s', hungRows(results)),
+    section('One decision of the router', decisionRows(results)),
     section('Memory of 1,000 streams', memoryRows(figures, results)),
     section('Memory after many requests', heapRows(results)),
     section('Accounts: what the provider served, what the ledger has', accountRows(results)),
@@ -54,9 +58,10 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
 
 function head({ at, command, rounds, isQuick, isScaledOut, machine }: Run): string {
   const { cpu: model, cores, memoryGiB, system, node, nats, postgres } = machine;
+  const servers = nats === undefined ? '' : `, nats-server ${nats}, Postgres ${postgres}`;
   return [
     `\`${command}\`, ${at.slice(0, 16).replace('T', ' ')} UTC: ${rounds === 1 ? 'one round' : `median of ${rounds} rounds (lowest–highest)`}${isQuick ? ', short windows' : ''}, ${isScaledOut ? 'each service a process of its own' : 'all services in one process'}.`,
-    `${model}, ${cores} cores, ${memoryGiB} GiB, ${system}; Node ${node}, nats-server ${nats}, Postgres ${postgres}. Load generator, provider, gateway and servers share the cores.`,
+    `${model}, ${cores} cores, ${memoryGiB} GiB, ${system}; Node ${node}${servers}. Load generator, provider, gateway and servers share the cores.`,
   ].join('\n');
 }
 
@@ -146,6 +151,48 @@ function streamRows(figures: Figures, scenario: 'streams-200' | 'streams-1000'):
     'tokens/s',
   ];
   return [[...titles, ...cpuTitles('token'), 'other load, cores'], ...rows];
+}
+
+function hangRows(figures: Figures): Row[] {
+  const [before] = HANG_WINDOWS;
+  const titles = { 'hang-before': 'before', 'hang-during': 'it hangs', 'hang-after': 'after' };
+  const rows = (figures.has(before) ? HANG_WINDOWS : []).map((name) => [
+    titles[name],
+    show(figures.of(name, 'sluice', latency('p50')), 2),
+    show(figures.of(name, 'sluice', latency('p99')), 2),
+    name === before ? '' : show(figures.ofOther([name, before], 'sluice', latency('p50')), 2),
+    name === before ? '' : show(figures.ofOther([name, before], 'sluice', latency('p99')), 2),
+    show(figures.of(name, 'sluice', otherCores), 2),
+  ]);
+  return [['window', 'p50 ms', 'p99 ms', 'p50, × before', 'p99, × before', 'other load, cores'], ...rows];
+}
+
+function hungRows({ hung }: Results): Row[] {
+  const statuses = [...new Set(hung.flatMap(({ status }) => Object.keys(status)))].toSorted();
+  const rows = hung.map(({ round, sent, reached, breakerOpened, status, unanswered }) => [
+    decimal(round, 0),
+    decimal(sent, 0),
+    decimal(reached, 0),
+    breakerOpened === undefined ? MISSING : decimal(breakerOpened, 0),
+    ...statuses.map((code) => decimal(status[code] ?? 0, 0)),
+    decimal(unanswered, 0),
+  ]);
+  return [
+    ['round', 'sent', 'attempts at it', 'breaker opened', ...statuses.map((code) => `status ${code}`), 'no answer'],
+    ...rows,
+  ];
+}
+
+function decisionRows({ decisions }: Results): Row[] {
+  const us = (size: number, strategy: string): string => {
+    const found = decisions.filter((one) => one.deployments === size && one.strategy === strategy);
+    return show(figure(found.map((one) => one.us)), 1);
+  };
+  const rows = (decisions.length > 0 ? DECISION_SIZES : []).map((size) => [
+    decimal(size, 0),
+    ...DECISION_STRATEGIES.map((strategy) => us(size, strategy)),
+  ]);
+  return [['deployments', ...DECISION_STRATEGIES.map((strategy) => `${strategy} µs`)], ...rows];
 }
 
 function memoryRows(figures: Figures, { held }: Results): Row[] {

@@ -1,15 +1,19 @@
 /** What is loaded, and how. The prompts are those of the measurements of other gateways (docs/performance.md). */
 import type { LoadOptions } from './loadgen.ts';
 
-export const GROUPS = ['plain', 'open', 'streams', 'memory'] as const;
+export const GROUPS = ['plain', 'open', 'streams', 'hang', 'decide', 'memory'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export type ScenarioName =
-  'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000';
+  'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000' | HangWindow;
+
+/** Of one round, in this order: another provider is idle, it hangs, it is idle again. */
+export const HANG_WINDOWS = ['hang-before', 'hang-during', 'hang-after'] as const;
+export type HangWindow = (typeof HANG_WINDOWS)[number];
 
 export interface Scenario {
   readonly name: ScenarioName;
-  readonly group: Exclude<Group, 'memory'>;
+  readonly group: Extract<Group, 'plain' | 'open' | 'streams'>;
   readonly title: string;
   /** Script of the scripted provider. */
   readonly provider: string;
@@ -97,6 +101,33 @@ export function scenarios(isQuick: boolean): Scenario[] {
       isFresh: true,
     },
   ];
+}
+
+export interface HangScenario {
+  readonly provider: string;
+  readonly bodyBytes: Scenario['bodyBytes'];
+  /** Of the healthy provider, the same in each window. */
+  readonly load: Scenario['load'];
+  /** Of the one that hangs, from the beginning of its window to the end. */
+  readonly hanging: Scenario['load'];
+}
+
+/** With its deadline, which no request here outlives: a round takes 24 s, a short one 15. */
+export function hangScenario(isQuick: boolean): HangScenario {
+  const durationMs = isQuick ? 3_000 : 6_000;
+  return {
+    provider: 'n=64',
+    bodyBytes: 1_000,
+    load: { rate: 300, durationMs, warmupMs: RAMP_UP_MS },
+    hanging: { rate: 50, durationMs: RAMP_UP_MS + durationMs },
+  };
+}
+
+/** How many deployments a route of the decisions has, and for how long each decision is measured. */
+export const DECISION_SIZES = [2, 100, 1_000] as const;
+export const DECISION_STRATEGIES = ['peak_ewma', 'ordered'] as const;
+export function decisionMs(isQuick: boolean): number {
+  return isQuick ? 100 : 300;
 }
 
 /** Requests before the first look at the heap, and before the second. */

@@ -1,5 +1,7 @@
 /** What the project has set itself. */
+import { DECISION_TARGET } from '../simulate/decision-cost.ts';
 import type { Account } from './account.ts';
+import type { Decision } from './decisions.ts';
 import {
   Figures,
   complete,
@@ -13,14 +15,18 @@ import {
   timeToFirst,
 } from './figures.ts';
 import type { Figure } from './figures.ts';
+import type { Hung } from './hang.ts';
 import type { Held } from './held.ts';
 import type { Measurement } from './measure.ts';
 import type { MemoryResult } from './memory.ts';
+import { DECISION_STRATEGIES } from './scenarios.ts';
 
 export interface Results {
   readonly measurements: readonly Measurement[];
   readonly memory: MemoryResult | undefined;
   readonly held: readonly Held[];
+  readonly hung: readonly Hung[];
+  readonly decisions: readonly Decision[];
   /** What went wrong outside of the measurements. */
   readonly mishaps: readonly string[];
   readonly accounts: readonly Account[];
@@ -36,7 +42,7 @@ export interface Target {
 }
 
 /** Only those of scenarios that ran, and only where there is a figure. */
-export function checkTargets({ measurements, memory, accounts }: Results): Target[] {
+export function checkTargets({ measurements, memory, accounts, hung, decisions }: Results): Target[] {
   const figures = new Figures(measurements);
   const targets: Target[] = [];
   const atLeast = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
@@ -92,12 +98,24 @@ export function checkTargets({ measurements, memory, accounts }: Results): Targe
     40,
     figures.of('streams-1000', 'sluice', kibPerStream('gateway')),
   );
+  atMost(
+    'p99 while another provider hangs, of that before',
+    '×',
+    1.2,
+    figures.ofOther(['hang-during', 'hang-before'], 'sluice', latency('p99')),
+  );
+  for (const strategy of DECISION_STRATEGIES) {
+    const { deployments, us } = DECISION_TARGET;
+    const found = decisions.filter((one) => one.strategy === strategy && one.deployments === deployments);
+    const what = `one decision at ${deployments} deployments, ${strategy}`;
+    atMost(what, 'µs', us, figure(found.map((one) => one.us)));
+  }
   if (memory !== undefined) {
     const { first, last } = memory;
     const what = `heap after ${last.requests.toLocaleString('en')} requests, of that after ${first.requests.toLocaleString('en')}`;
     atMost(what, '×', 1.1, figure([last.heapBytes / first.heapBytes]));
   }
-  if (measurements.length > 0) atMost('requests that hang', 'requests', 0, figure([hung(measurements, memory)]));
+  if (measurements.length > 0) atMost('requests that hang', 'requests', 0, figure([hangs(measurements, memory, hung)]));
   if (accounts.length > 0) {
     const missing = accounts.reduce((sum, { unaccounted }) => sum + unaccounted, 0);
     atMost('requests that the ledger and the provider do not agree on', 'requests', 0, figure([missing]));
@@ -106,8 +124,8 @@ export function checkTargets({ measurements, memory, accounts }: Results): Targe
 }
 
 /** Without an answer in time, or still held after the load was over. */
-function hung(measurements: readonly Measurement[], memory: MemoryResult | undefined): number {
-  let count = memory?.left ?? 0;
+function hangs(measurements: readonly Measurement[], memory: MemoryResult | undefined, hung: readonly Hung[]): number {
+  let count = hung.reduce((sum, { unanswered }) => sum + unanswered, memory?.left ?? 0);
   for (const { side, load, left } of measurements) {
     if (side !== 'sluice') continue;
     count += left;
@@ -117,7 +135,7 @@ function hung(measurements: readonly Measurement[], memory: MemoryResult | undef
 }
 
 /** What must not happen on any machine, however slow or busy. */
-export function findProblems({ measurements, memory, accounts, held, mishaps }: Results): string[] {
+export function findProblems({ measurements, memory, accounts, held, hung, mishaps }: Results): string[] {
   const problems = [...mishaps];
   for (const { scenario, side, round, load, left } of measurements) {
     const errors = Object.entries(load.errors).map(([kind, times]) => `${times} × ${kind}`);
@@ -131,6 +149,11 @@ export function findProblems({ measurements, memory, accounts, held, mishaps }: 
     const errors = Object.entries(memory.load.errors).map(([kind, times]) => `${times} × ${kind}`);
     if (errors.length > 0) problems.push(`memory: ${errors.join(', ')}`);
     if (memory.left > 0) problems.push(`memory: ${memory.left} requests still under way after the load`);
+  }
+  for (const { round, sent, unanswered, status } of hung) {
+    const where = `a provider hangs, round ${round}`;
+    if (unanswered > 0) problems.push(`${where}: ${unanswered} of ${sent} requests to it were not answered`);
+    if (status['200'] !== undefined) problems.push(`${where}: it answered`);
   }
   for (const { side, errors, examples } of held) {
     if (Object.keys(errors).length > 0)
