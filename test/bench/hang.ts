@@ -32,8 +32,8 @@ const DEADLINE = '3s';
 const GIVES_UP_AFTER_MS = 8_000;
 
 /**
- * The windows of a round, at a provider that nobody has asked before: its pool is empty, its breaker closed. That it is
- * idle again in the last one shows how far two windows differ by themselves.
+ * The windows of a round. In the second one, what went to the healthy provider besides goes to one that hangs, and that
+ * nobody has asked before: its pool is empty, its breaker closed. The last one shows how far two windows differ by themselves.
  */
 export async function measureHang(
   scenario: HangScenario,
@@ -43,14 +43,21 @@ export async function measureHang(
   const measurements: Measurement[] = [];
   let hung: Hung | undefined;
   for (const name of HANG_WINDOWS) {
-    const hanging = name === 'hang-during' ? askHanging(scenario, options) : undefined;
+    const hanging = name === 'hang-during' ? askHanging(scenario, options) : askHealthy(scenario, options);
     const measured = profiled(name, () => measure({ name, ...scenario }, options));
     const [window, found] = await Promise.all([measured, hanging]);
     measurements.push(window);
-    hung ??= found;
+    if (found !== undefined) hung = found;
   }
   if (hung === undefined) throw new Error('no provider hung');
   return { measurements, hung };
+}
+
+/** The same traffic while nobody hangs: the windows differ in nothing else. */
+async function askHealthy({ hanging, bodyBytes }: HangScenario, { side }: MeasureOptions): Promise<undefined> {
+  const { url, key, model } = side;
+  const headers = [`authorization: Bearer ${key}`, 'content-type: application/json'];
+  await runLoad({ ...hanging, url, headers, body: chatBody(model, bodyBytes, false), timeoutMs: GIVES_UP_AFTER_MS });
 }
 
 async function askHanging({ hanging, bodyBytes }: HangScenario, options: MeasureOptions): Promise<Hung> {

@@ -7,7 +7,7 @@ export type Group = (typeof GROUPS)[number];
 export type ScenarioName =
   'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000' | HangWindow;
 
-/** Of one round, in this order: another provider is idle, it hangs, it is idle again. */
+/** Of one round, in this order: everybody answers, one provider hangs, everybody answers again. */
 export const HANG_WINDOWS = ['hang-before', 'hang-during', 'hang-after'] as const;
 export type HangWindow = (typeof HANG_WINDOWS)[number];
 
