@@ -120,6 +120,13 @@ describe('whether a worker would take it', () => {
     expect(health.usableAt('d', ['w'], 1_000_000, 0)).toBe(55_000);
   });
 
+  test('a limit that is far away is none for what is promised ahead', () => {
+    tell({ requests: { room: 600, perMinute: 1_000 } });
+    expect(health.isUnrestricted('d', 0)).toBe(true);
+    tell({ requests: { room: 600, perMinute: 1_000 }, tokens: { room: 400, perMinute: 1_000 } });
+    expect(health.isUnrestricted('d', 0)).toBe(false);
+  });
+
   test('what an operator has forced', () => {
     forced['d'] = 'drained';
     expect(health.isForced('d')).toBe(true);

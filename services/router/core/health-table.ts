@@ -101,14 +101,14 @@ export class HealthTable {
     return this.#forcedStateOf(deployment) !== undefined;
   }
 
-  /** Whether nothing is amiss with it, nor limited: what is right for one request is so for the next. */
+  /** Whether nothing is amiss with it, and its limits are far away: what is right for one request is so for the next. */
   isUnrestricted(deployment: string, now: Millis): boolean {
     const known = this.#known.get(deployment);
     if (this.isForced(deployment)) return false;
     if (known === undefined) return true;
     if (known.throttledUntil > now) return false;
     return [...known.workers.values()].every(
-      (at) => !isShut(at) && at.requests === undefined && at.tokens === undefined && at.starts === undefined,
+      (at) => !isShut(at) && at.starts === undefined && isAmple(at.requests, now) && isAmple(at.tokens, now),
     );
   }
 
@@ -232,6 +232,11 @@ function hasRoomAt(room: Room | undefined, units: number, now: Millis): Millis {
   // What is more than a minute's worth is let through when all of it is there: late, but not never.
   const missing = Math.min(units, room.perMinute) - unitsOf(room, now);
   return missing <= 0 ? now : now + (missing / room.perMinute) * MINUTE_MS;
+}
+
+/** Half of a minute's worth is there, and nobody uses that up before the next report. */
+function isAmple(room: Room | undefined, now: Millis): boolean {
+  return room === undefined || unitsOf(room, now) >= room.perMinute / 2;
 }
 
 function unitsOf({ units, perMinute, at }: Room, now: Millis): number {
