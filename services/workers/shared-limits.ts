@@ -6,7 +6,7 @@ import { redisScript } from '../../shared/redis.ts';
 import { BLOCK, CORRECT, TAKE } from './core/shared-limit-scripts.ts';
 
 /** A request waits for Redis this long at most, once; then its worker goes on alone. */
-export const REDIS_DEADLINE_MS = 100;
+export const REDIS_DEADLINE_MS = 250;
 const ASK_AGAIN_MS = 500;
 const KEYS = 'sluice:limit:';
 /** No deployment's name. A question that only reads would be answered by a Redis that is full, or a replica, too. */
