@@ -17,7 +17,7 @@ import { waitUntilUp } from './wait-until-up.ts';
 /** How long Postgres may take to come up beside us; after a crash it reads its log first. */
 const POSTGRES_WITHIN_MS = 60_000;
 /** A single server has JetStream from the start, a cluster elects a leader first. */
-const JETSTREAM_WITHIN_MS = 10_000;
+const JETSTREAM_WITHIN_MS = 30_000;
 
 export interface LedgerDeps {
   readonly databaseUrl: string;

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openUsageConsumer } from './stream.ts';
+import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import { startNatsCluster } from '../../test/support/nats-cluster.ts';
 import type { Restartable } from '../../test/support/restartable.ts';
@@ -31,7 +31,8 @@ afterAll(async () => {
 });
 
 async function copiesOf(stream: string): Promise<number> {
-  return (await (await bus.jetStreamManager()).streams.info(stream)).config.num_replicas;
+  const info = await answered(async () => (await bus.jetStreamManager()).streams.info(stream));
+  return info.config.num_replicas;
 }
 
 async function started(): Promise<ForcedStates> {
@@ -40,16 +41,28 @@ async function started(): Promise<ForcedStates> {
   return forced;
 }
 
+/** A cluster that elects its leaders leaves questions unanswered meanwhile: asked anew, as a ledger that starts does. */
+async function answered<T>(ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (failure) {
+      if (!isJetStreamAway(failure)) throw failure;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
 async function eventually(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
 }
 
-test('in a cluster three copies are kept, and one that was alone gets its two', { timeout: 60_000 }, async () => {
-  await openUsageConsumer(bus, { replicas: 1 });
+test('in a cluster three copies are kept, and one that was alone gets its two', { timeout: 120_000 }, async () => {
+  await answered(() => openUsageConsumer(bus, { replicas: 1 }));
   expect(await copiesOf(USAGE_STREAM)).toBe(1);
   const forced = await started();
   await eventually(() => forced.isKnown);
-  await openUsageConsumer(bus);
+  await answered(() => openUsageConsumer(bus));
   expect(await copiesOf(USAGE_STREAM)).toBe(3);
   expect(await copiesOf(`KV_${FORCED_BUCKET}`)).toBe(3);
   forced.stop();
