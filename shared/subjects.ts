@@ -35,8 +35,15 @@ export const beatSubject = (role: Role, id: string): string => `sluice.beat.${ro
 export const beatWildcard = (role: Role): string => `sluice.beat.${role}.*`;
 
 /** any → ledger, request and reply; queue group `LEDGERS`. */
-export const ledgerSubject = (method: 'key' | 'ping'): string => `sluice.ledger.${method}`;
+export const ledgerSubject = (method: 'key' | 'ping' | 'rules' | 'lease' | 'leases' | 'admin'): string =>
+  `sluice.ledger.${method}`;
 export const LEDGERS = 'ledgers';
+
+/** ledger, CLI → every ingress: rules or keys changed, forget what you know of them. */
+export const RULES_CHANGED = 'sluice.control.rules';
+
+/** ingress → every ingress, with a reply: give back what you do not need of a budget's lease. */
+export const LEASES_RECALLED = 'sluice.control.leases';
 
 /** ledger, CLI → every ingress: a key changed, forget what you know of it. */
 export const KEYS_CHANGED = 'sluice.control.keys';

@@ -32,7 +32,7 @@ test('a key is found by the hash of its token, which is nowhere in the database'
   expect(token.startsWith(prefix)).toBe(true);
   expect(await lookupByHash(db, hashOfToken(token))).toEqual({ keyId: id, keyName: 'one', team: 'blue' });
   const row = await db.selectFrom('api_keys').selectAll().executeTakeFirstOrThrow();
-  expect(JSON.stringify(row)).not.toContain(token.slice(prefix.length));
+  expect(JSON.stringify(Object.values(row ?? {}).map(String))).not.toContain(token.slice(prefix.length));
 });
 
 test('no key has the hash of something else', async () => {

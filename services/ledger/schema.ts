@@ -1,11 +1,13 @@
-import type { Generated, Kysely } from 'kysely';
+import type { ColumnType, Generated, JSONColumnType, Kysely } from 'kysely';
+import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
+import type { Role } from '../../shared/messages/key.ts';
 
 /** One attempt, as its first report told it (shared/messages/usage.ts). Append-only: a trigger refuses updates and deletes. */
 export interface AttemptsTable {
   attempt_id: string;
   request_id: string;
   attempt: number;
-  source: 'worker' | 'ingress';
+  source: 'worker' | 'ingress' | 'reaper';
   started_at: Date;
   key_id: string;
   key_name: string;
@@ -57,6 +59,179 @@ export interface ApiKeysTable {
   overrides: string[] | null;
   created_at: Generated<Date>;
   revoked_at: Date | null;
+  user_id: Generated<string | null>;
+  organisation: Generated<string | null>;
+  /** Of the admin API; null: a caller. */
+  role: Generated<Role | null>;
+  expires_at: Generated<Date | null>;
+  blocked_at: Generated<Date | null>;
+  /** What it may use, and from where; null: anything, anywhere. */
+  routes: Generated<string[] | null>;
+  models: Generated<string[] | null>;
+  regions: Generated<string[] | null>;
+  networks: Generated<string[] | null>;
+  /** What its requests may say of themselves; null: all of it. */
+  may_name: Generated<string[] | null>;
+  tags: Tags;
+  log_payloads: Generated<'none' | 'redacted' | 'full'>;
+  /** Of the token before the last rotation, good until `old_hash_until`. */
+  old_hash: Generated<string | null>;
+  old_hash_until: Generated<Date | null>;
+  hash_kind: Generated<'sha256' | 'hmac'>;
+  version: Generated<bigint>;
+  updated_at: Generated<Date>;
+}
+
+type Tags = ColumnType<Record<string, string>, string | undefined, string>;
+
+/** A row of its own for each that usage is told by; `version` is its ETag. */
+interface PrincipalTable {
+  /** Chosen by the user, and a scope's id: `search`. */
+  id: string;
+  name: string;
+  tags: Tags;
+  version: Generated<bigint>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+export type OrganisationsTable = PrincipalTable;
+
+export interface TeamsTable extends PrincipalTable {
+  organisation: string | null;
+}
+
+export interface UsersTable extends PrincipalTable {
+  team: string | null;
+  email: string | null;
+  /** The issuer and the subject of its tokens (OIDC), one text. */
+  subject: string | null;
+}
+
+/** One row: raised with every change of a key or a rule. */
+export interface RevisionsTable {
+  is_only: Generated<boolean>;
+  revision: bigint;
+}
+
+export interface LimitsTable {
+  id: string;
+  /** Of shared/scope.ts; may be a pattern. */
+  scope: string;
+  requests_per_minute: bigint | null;
+  tokens_per_minute: bigint | null;
+  cost_nano_usd: bigint | null;
+  cost_window_ms: bigint | null;
+  concurrent: bigint | null;
+  burst: bigint | null;
+  version: Generated<bigint>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** The kill switch: nobody of these scopes is served. */
+export interface BlocksTable {
+  scope: string;
+  reason: string;
+  blocked_by: string;
+  blocked_at: Generated<Date>;
+}
+
+export interface BudgetsTable {
+  id: string;
+  name: string;
+  /** Of shared/scope.ts; a pattern is a budget for each apart. */
+  scope: string;
+  amount_nano_usd: bigint;
+  per: 'day' | 'week' | 'month' | 'rolling' | 'total';
+  rolling_ms: bigint | null;
+  /** IANA name; decides when days, weeks (from Monday) and months begin. */
+  time_zone: Generated<string>;
+  is_hard: Generated<boolean>;
+  on_limit: JSONColumnType<OnBudgetEnd, string | undefined, string>;
+  /** Percent of the amount. */
+  alert_at: Generated<number[]>;
+  raised_by_nano_usd: Generated<bigint>;
+  raised_until: Generated<Date | null>;
+  is_configured: Generated<boolean>;
+  is_live: Generated<boolean>;
+  version: Generated<bigint>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+/** Always `spent + leased <= limit + excess`: a CHECK. */
+export interface BudgetWindowsTable {
+  budget_id: string;
+  /** The scope itself, also where the budget is for a pattern. */
+  subject: string;
+  starts_at: Date | number;
+  ends_at: Date | number;
+  limit_nano_usd: bigint;
+  spent_nano_usd: Generated<bigint>;
+  leased_nano_usd: Generated<bigint>;
+  excess_nano_usd: Generated<bigint>;
+}
+
+/** Of rolling budgets. */
+export interface BudgetPartsTable {
+  budget_id: string;
+  subject: string;
+  starts_at: Date;
+  spent_nano_usd: bigint;
+}
+
+export interface BudgetLeasesTable {
+  id: string;
+  budget_id: string;
+  subject: string;
+  starts_at: Date | number;
+  ingress: string;
+  amount_nano_usd: bigint;
+  settled_nano_usd: Generated<bigint>;
+  is_closed: Generated<boolean>;
+  granted_at: Generated<Date>;
+  expires_at: Date;
+}
+
+export interface BudgetAlertsTable {
+  budget_id: string;
+  subject: string;
+  starts_at: Date | number;
+  percent: number;
+  spent_nano_usd: bigint;
+  limit_nano_usd: bigint;
+  raised_at: Generated<Date>;
+  deliveries: Generated<number>;
+  next_delivery_at: Date | null;
+  delivered_at: Date | null;
+}
+
+/** Append-only; `hash` is over the record and `previous_hash`. */
+export interface AuditRecordsTable {
+  sequence: bigint;
+  at: Date;
+  actor: string;
+  actor_role: string;
+  origin: string;
+  action: string;
+  entity: string;
+  entity_id: string;
+  before: JSONColumnType<Record<string, unknown>, string | null, never> | null;
+  after: JSONColumnType<Record<string, unknown>, string | null, never> | null;
+  request_id: string | null;
+  previous_hash: string;
+  hash: string;
+}
+
+export interface IdempotentAnswersTable {
+  actor: string;
+  key: string;
+  request_hash: string;
+  status: number;
+  headers: JSONColumnType<Record<string, string>, string, string>;
+  body: JSONColumnType<object, string | null, string | null> | null;
+  answered_at: Generated<Date>;
 }
 
 /** What came as a usage event and can never be recorded: kept for a human, out of the way of the others. */
@@ -74,6 +249,19 @@ export interface Tables {
   attempts: AttemptsTable;
   api_keys: ApiKeysTable;
   poisoned_events: PoisonedEventsTable;
+  organisations: OrganisationsTable;
+  teams: TeamsTable;
+  users: UsersTable;
+  revisions: RevisionsTable;
+  limits: LimitsTable;
+  blocks: BlocksTable;
+  budgets: BudgetsTable;
+  budget_windows: BudgetWindowsTable;
+  budget_parts: BudgetPartsTable;
+  budget_leases: BudgetLeasesTable;
+  budget_alerts: BudgetAlertsTable;
+  audit_records: AuditRecordsTable;
+  idempotent_answers: IdempotentAnswersTable;
 }
 
 export type Database = Kysely<Tables>;

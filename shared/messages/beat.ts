@@ -70,5 +70,7 @@ export const LedgerBeat = z.looseObject({
   ledger: z.string(),
   postgres: z.string().nullable(),
   backlog: z.int().nonnegative(),
+  /** Of keys and rules (messages/rules.ts); absent while Postgres is away. */
+  revision: z.number().optional(),
 });
 export type LedgerBeat = z.infer<typeof LedgerBeat>;

@@ -20,6 +20,9 @@ export const Principal = z.looseObject({
   keyId: z.string(),
   keyName: z.string(),
   team: z.string().nullable(),
+  organisation: z.string().nullish(),
+  /** Whom the key is for; a request may name somebody else, where the key's policy lets it. */
+  user: z.string().nullish(),
   isAdmin: z.boolean().optional(),
   /** The parts of its routing that a request with this key may say; absent: all. */
   overrides: z.array(z.string()).optional(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Account } from './account.ts';
 import { Endpoint, Lane, Principal } from './envelope.ts';
 
 /** Where a value stands in the request's body: byte offsets, end exclusive. */
@@ -47,5 +48,10 @@ export const TaskHead = z.looseObject({
    */
   continues: z.looseObject({ id: z.string(), created: z.number(), messageEnd: z.number() }).optional(),
   traceparent: z.string().optional(),
+  account: Account.optional(),
+  /** Output tokens that the reservation covers: the provider is told no more than that. Absent: as the body says. */
+  outputTokensBound: z.number().optional(),
+  /** Earlier attempts of the same request, oldest first: the deployment, and the code it failed with. */
+  earlier: z.array(z.looseObject({ deployment: z.string(), code: z.string() })).optional(),
 });
 export type TaskHead = z.infer<typeof TaskHead>;

@@ -7,14 +7,14 @@ const name = z.string();
 
 /**
  * worker → ledger, JetStream, at least once: one attempt, whatever became of it. `attemptId` makes a redelivery
- * harmless. An ingress reports the attempts of a worker that died (`source: 'ingress'`); the first report stands.
+ * harmless. An ingress reports the attempts of a worker that died (`source: 'ingress'`), the ledger those that both took with them (`reaper`); the first report stands.
  */
 export const UsageRecorded = z.looseObject({
   v: z.literal(1),
   attemptId: name,
   requestId: name,
   attempt: z.int().positive().max(1_000),
-  source: z.enum(['worker', 'ingress']),
+  source: z.enum(['worker', 'ingress', 'reaper']),
   /** When the attempt began. */
   startedEpochMs: z.int().nonnegative(),
   keyId: name,
@@ -48,6 +48,27 @@ export const UsageRecorded = z.looseObject({
   worker: name,
   ingress: name,
   traceparent: name.nullable(),
+  organisation: name.nullish(),
+  user: name.nullish(),
+  feature: name.nullish(),
+  session: name.nullish(),
+  tags: z.record(name, name).nullish(),
+  /** When its request was reserved, which decides the budgets' windows; absent: `startedEpochMs`. */
+  admittedEpochMs: z.int().nonnegative().nullish(),
+  /** What was reserved for it, nano-dollars. */
+  reservedNanoUsd: z.int().nonnegative().nullish(),
+  /** The leases it was reserved from. */
+  leases: z.array(name).max(64).nullish(),
+  /** Nano-dollars per million tokens, as charged: input, cached input, output, reasoning output. */
+  rates: z.array(z.int().nonnegative()).length(4).nullish(),
+  cacheHit: z.boolean().nullish(),
+  /** Earlier attempts of the request, oldest first. */
+  earlier: z
+    .array(z.looseObject({ deployment: name, code: name }))
+    .max(64)
+    .nullish(),
+  /** Guardrail → its verdict. */
+  guardrails: z.record(name, name).nullish(),
 });
 export type UsageRecorded = z.infer<typeof UsageRecorded>;
 

@@ -1,9 +1,15 @@
 import type { Migration } from 'kysely/migration';
 import { usage } from './0001-usage.ts';
 import { routing } from './0002-routing.ts';
+import { principals } from './0003-principals.ts';
+import { budgets } from './0004-budgets.ts';
+import { audit } from './0005-audit.ts';
 
 /** Every migration under its name, in order. A merged one is never edited, renamed or taken out: the next one mends it. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-usage': usage,
   '0002-routing': routing,
+  '0003-principals': principals,
+  '0004-budgets': budgets,
+  '0005-audit': audit,
 };
