@@ -8,6 +8,7 @@ import { makeRequestId } from '../../shared/ids.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
 import type { RequestHeaders } from './core/read-overrides.ts';
 import { readOverrides } from './core/read-overrides.ts';
+import type { Attribution } from '../../shared/scope.ts';
 import type { AdmittedRequest } from './request.ts';
 
 const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
@@ -29,8 +30,8 @@ export interface AdmitDeps {
 }
 
 /**
- * Yes, or a GatewayError. Every request passes here once, after it was authenticated and parsed and before anything is
- * asked of a router: the place for limits and budgets.
+ * Yes, or a GatewayError. Every request passes here once, after it was authenticated and parsed: what follows from the
+ * request alone. What it may use is `admission.ts`' to say.
  */
 export function admit(
   parsed: ParsedRequest,
@@ -54,6 +55,7 @@ export function admit(
     prompt: undefined,
     id: makeRequestId(),
     principal,
+    attribution: attributionOf(principal),
     receivedAt: clock.now(),
     deadlineEpochMs:
       clock.epochMs() + (timeout === undefined ? (timeoutMs ?? requestTimeoutMs) : parseTimeout(timeout)),
@@ -64,7 +66,14 @@ export function admit(
     overrides,
     sketch: isSketched ? sketchOf(prompt) : undefined,
     nameKey: isLikeOthers ? model : undefined,
+    servedAs: undefined,
+    mustBePriced: false,
   };
+}
+
+/** Whose it is by its key alone. */
+function attributionOf({ keyId, team, organisation = null, user = null }: Principal): Attribution {
+  return { organisation, team, user, keyId, feature: null, session: null, tags: {} };
 }
 
 /** W3C Trace Context, 3.2: what does not parse is ignored, and not passed on. */

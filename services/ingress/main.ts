@@ -14,7 +14,10 @@ import { KeyChanged } from '../../shared/messages/key.ts';
 import { poolsOf } from '../../shared/pools.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
+import { Admission, NO_LIMITS, NO_RULES } from './admission.ts';
 import { Authenticator } from './authenticate.ts';
+import { LeaseBook } from './budgets/lease-book.ts';
+import { BusLeases } from './budgets/ledger-leases.ts';
 import { SlotsAhead } from './core/slots-ahead.ts';
 import { TranscriptRoom } from './core/transcript.ts';
 import { DeploymentWatch } from './deployment-watch.ts';
@@ -96,7 +99,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const witness = new Witness({ journal, catalog, clock, ingressId: id });
   const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
   const exchanges: Exchanges = new Exchanges({
-    ...{ clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
+    ...{ catalog, clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
     routes: new RouteBook(catalog),
     transcripts: new TranscriptRoom(TRANSCRIPT_BYTES),
     random: Math.random,
@@ -106,9 +109,19 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
   const watch = new DeploymentWatch({ clock, forced, configured: configuredDeployments(config) });
+  const leases = new BusLeases(bus, id);
+  const book = new LeaseBook({ ledger: leases, clock, log });
+  const admission = new Admission({
+    ...{ catalog, clock, book },
+    rules: NO_RULES,
+    limits: NO_LIMITS,
+    isLedgerAway: () => !health.hasLedger,
+    onUnchecked: () => metrics.budgetUnchecked.inc(),
+  });
   const { bodyLimitBytes, requestTimeoutMs } = config.server;
   const app = buildServer({
     authenticator,
+    admission,
     exchanges,
     clock,
     requestTimeoutMs,
@@ -136,6 +149,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       health.onLedgerBeat(beat);
       watch.onLedgerBeat(beat);
     }),
+    leases.onRecall((budget, subject) => book.giveBack(budget, subject)),
     bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
   ];
   bus.onConnection((isConnected) => {
@@ -153,6 +167,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     workers.sweep(now, stalledMs);
     outgoing.giveBack(ahead.expire(now));
     exchanges.sweep(now);
+    book.sweep(now);
     witness.sweep(now);
     watch.sweep(now, stalledMs);
   }, SWEEP_EVERY_MS);
@@ -187,6 +202,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       app.server.closeAllConnections();
       await closed;
       clearInterval(sweeper);
+      await book.stop();
       outgoing.giveBack(ahead.clear());
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))

@@ -108,9 +108,8 @@ export class Attempt implements UpstreamListener {
   /** @param body the request's bytes, as the client sent them, in as many parts as they came */
   start(body: readonly Buffer[]): void {
     const { dialect, upstream } = this.#deps.backend;
-    const { upstreamModel, prefill } = this.#deps.deployment;
     try {
-      const request = dialect.encodeRequest(this.#task, body, upstreamModel, prefill);
+      const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
       this.#fail(GatewayError.from(failure));

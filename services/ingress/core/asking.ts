@@ -26,12 +26,12 @@ export function envelopeOf(
   { waitedMs = 0, queuedMs = 0, isContinuation = false }: Circumstances = {},
 ): Envelope {
   const { id, principal, model, endpoint, stream, body, deadlineEpochMs, kin, traceparent } = request;
-  const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch } = request;
+  const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch, servedAs, mustBePriced } = request;
   return {
     v: 1,
     id,
     principal,
-    model,
+    model: servedAs ?? model,
     endpoint,
     stream,
     bodyBytes: body.length,
@@ -49,6 +49,7 @@ export function envelopeOf(
     ...(waitedMs === 0 ? {} : { waitedMs }),
     ...(queuedMs === 0 ? {} : { queuedMs }),
     ...(isContinuation ? { continues: true } : {}),
+    ...(mustBePriced ? { mustBePriced } : {}),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
@@ -66,13 +67,16 @@ export interface TaskTerms {
   readonly creditBytes: number;
   /** The stream that it goes on with. */
   readonly continues?: TaskHead['continues'];
+  /** Whom it is charged to. */
+  readonly account?: TaskHead['account'];
+  readonly outputTokensBound?: TaskHead['outputTokensBound'];
 }
 
 /** What a worker is told of one attempt, besides the body. */
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes, continues }: TaskTerms,
+  { attempt, deadlineEpochMs, creditBytes, continues, account, outputTokensBound }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
   const { lane, dropAt } = request;
@@ -103,6 +107,8 @@ export function taskOf(
     queueMs,
     creditBytes,
     ...(continues === undefined ? {} : { continues }),
+    ...(account === undefined ? {} : { account }),
+    ...(outputTokensBound === undefined ? {} : { outputTokensBound }),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }

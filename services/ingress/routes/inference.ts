@@ -3,6 +3,7 @@ import { suggest } from '../../../shared/config/errors.ts';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { Endpoint, Principal } from '../../../shared/messages/envelope.ts';
+import type { Admission, Terms } from '../admission.ts';
 import type { AdmitDeps } from '../admit.ts';
 import { admit } from '../admit.ts';
 import type { Authenticator } from '../authenticate.ts';
@@ -15,6 +16,7 @@ declare module 'fastify' {
 }
 
 export interface InferenceDeps extends AdmitDeps {
+  readonly admission: Pick<Admission, 'admit'>;
   readonly authenticator: Authenticator;
   readonly exchanges: Exchanges;
 }
@@ -83,13 +85,21 @@ function exchange(
   request: FastifyRequest,
   reply: FastifyReply,
   via?: string,
-): void {
+): void | Promise<void> {
   const { principal, headers } = request;
   if (principal === null) throw new GatewayError('internal', 'A request without a principal.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const admitted = admit(parseOpenAiRequest(endpoint, body), { principal, headers, via }, deps);
+  const isGone = (): boolean => reply.raw.destroyed;
+  const terms = deps.admission.admit(admitted, isGone);
+  if (!(terms instanceof Promise)) return void begin(deps, terms, reply);
+  const leave = deps.exchanges.wait(body.length);
+  return terms.then((later) => begin(deps, later, reply)).finally(leave);
+}
+
+function begin({ exchanges }: InferenceDeps, terms: Terms, reply: FastifyReply): void {
   reply.hijack();
-  deps.exchanges.begin(admitted, reply.raw);
+  exchanges.begin(terms, reply.raw);
 }
 
 function attempt<T>(run: () => T): T | Error {

@@ -1,4 +1,4 @@
-import type { Prefill } from '../../../shared/config.ts';
+import type { Deployment } from '../../../shared/catalog.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
@@ -40,10 +40,13 @@ export interface StreamReader {
   readonly finish: string | null;
 }
 
+/** What of a deployment decides how a request to it is written. */
+export type Target = Pick<Deployment, 'upstreamModel' | 'prefill' | 'outputLimit'>;
+
 /** A wire format: one interface, and code only where formats differ. */
 export interface Dialect {
-  /** @param prefill how the provider is told to go on with a text, for tasks that continue an answer */
-  encodeRequest(task: TaskHead, body: readonly Buffer[], upstreamModel: string, prefill: Prefill): UpstreamRequest;
+  /** @throws GatewayError(`invalid_request`) when what a budget covers cannot be told to the provider beyond doubt */
+  encodeRequest(task: TaskHead, body: readonly Buffer[], deployment: Target): UpstreamRequest;
   /** @throws GatewayError(`upstream_malformed`) when this is no answer */
   readAnswer(task: TaskHead, body: Buffer): PlainAnswer;
   readStream(task: TaskHead): StreamReader;
