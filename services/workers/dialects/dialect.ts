@@ -2,6 +2,7 @@ import type { Deployment } from '../../../shared/catalog.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
+import type { SaidText } from '../core/said-text.ts';
 
 /** What is sent to a provider, besides its credentials. The body is a list of views: nothing was copied to change it. */
 export interface UpstreamRequest {
@@ -37,6 +38,8 @@ export interface StreamReader {
   readonly usage: TokenUsage | undefined;
   /** Counted by us while the tokens went by; for streams that end before their usage. */
   readonly outputTokensSoFar: number;
+  /** What those tokens said. */
+  readonly said: SaidText;
   readonly finish: string | null;
 }
 
