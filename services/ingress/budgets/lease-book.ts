@@ -79,6 +79,7 @@ export class LeaseBook {
   readonly #deps: LeaseBookDeps;
   /** By `budget subject`, in the order of their last look (`#room`). */
   readonly #holdings = new Map<string, Holding<Refusal>>();
+  readonly #byItem = new WeakMap<BudgetItem, Holding<Refusal>>();
   readonly #lines = new Map<string, Line>();
   readonly #reports: LeaseReports;
   /** What attempts may have cost that ended unheard, oldest first. */
@@ -112,16 +113,17 @@ export class LeaseBook {
     const holdings: Array<Holding<Refusal>> = [];
     const leases: Lease[] = [];
     for (const item of items) {
-      const holding = this.#holdings.get(keyOf(item));
+      const holding = this.#known(item);
       const lease = holding?.find(nanoUsd, now);
       if (holding === undefined || lease === undefined) return undefined;
       holdings.push(holding);
       leases.push(lease);
     }
     const reservation = new Reservation(quote, leases, clock.epochMs(), this.#holdBack);
-    for (const holding of holdings) {
+    for (let at = 0; at < holdings.length; at++) {
+      const [holding, lease] = [holdings[at] as Holding<Refusal>, leases[at] as Lease];
       holding.noteDemand(nanoUsd, now);
-      if (isLast && holding.isLow(now)) this.#prefetch(holding, nanoUsd, now);
+      if (isLast && holding.isLow(lease, now)) this.#prefetch(holding, nanoUsd, now);
     }
     return reservation;
   }
@@ -324,6 +326,15 @@ export class LeaseBook {
     if (line.waiters.delete(waiter)) this.#waiting--;
   }
 
+  /** By the item, which is the same object for all requests of a caller: a key is put together for the first of them alone. */
+  #known(item: BudgetItem): Holding<Refusal> | undefined {
+    const known = this.#byItem.get(item);
+    if (known?.isForgotten === false) return known;
+    const holding = this.#holdings.get(keyOf(item));
+    if (holding !== undefined) this.#byItem.set(item, holding);
+    return holding;
+  }
+
   #holdingOf(
     { terms: { id }, subject }: { readonly terms: Pick<BudgetTerms, 'id'>; readonly subject: ScopeName },
     now: Millis,
@@ -353,7 +364,7 @@ export class LeaseBook {
     }
     if (found === undefined) throw new GatewayError('overloaded', 'Too many budgets are in use at once.');
     this.#reports.forget(found[1]);
-    this.#holdings.delete(found[0]);
+    this.#forget(...found);
   }
 
   async #renew(): Promise<void> {
@@ -361,8 +372,13 @@ export class LeaseBook {
     const now = this.#deps.clock.now();
     for (const [key, holding] of this.#holdings) {
       const isIdle = holding.leases.length === 0 && holding.recentDemand(now) === 0 && holding.asked === undefined;
-      if (isIdle) this.#holdings.delete(key);
+      if (isIdle) this.#forget(key, holding);
     }
+  }
+
+  #forget(key: string, holding: Holding<Refusal>): void {
+    holding.isForgotten = true;
+    this.#holdings.delete(key);
   }
 }
 

@@ -53,16 +53,17 @@ test('demand is that of the last seconds, and forgotten after twice as long', ()
 });
 
 test('it is low below a quarter of the demand, unless somebody asks already', () => {
-  const holding = holdingOf(leaseOf({ reserved: 80 }));
-  expect(holding.isLow(0)).toBe(false);
+  const lease = leaseOf({ reserved: 80 });
+  const holding = holdingOf(lease);
+  expect(holding.isLow(lease, 0)).toBe(false);
   holding.noteDemand(81, 0);
-  expect(holding.isLow(0)).toBe(true);
+  expect(holding.isLow(lease, 0)).toBe(true);
   holding.asked = Promise.resolve();
-  expect(holding.isLow(0)).toBe(false);
+  expect(holding.isLow(lease, 0)).toBe(false);
   holding.asked = undefined;
   holding.rest(0);
-  expect(holding.isLow(500)).toBe(false);
-  expect(holding.isLow(1_000)).toBe(true);
+  expect(holding.isLow(lease, 500)).toBe(false);
+  expect(holding.isLow(lease, 1_000)).toBe(true);
 });
 
 test('a refusal stands for a moment, for as much and more', () => {

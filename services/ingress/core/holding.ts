@@ -39,6 +39,8 @@ export class Holding<Reason = unknown> {
   asked: Promise<unknown> | undefined;
   /** It was used since somebody looked last: for who must forget one. */
   isUsed = true;
+  /** Nobody keeps it any more. */
+  isForgotten = false;
   #refusal: LastRefusal<Reason> | undefined;
   #prefetchFrom: Millis = -Infinity;
   #since: Millis;
@@ -98,9 +100,14 @@ export class Holding<Reason = unknown> {
     return age >= DEMAND_WINDOW_MS ? this.#demand : this.#demand + this.#demandBefore;
   }
 
-  /** Less than a quarter of what is worth holding is left, and nobody asks for more yet. */
-  isLow(now: Millis): boolean {
-    return this.asked === undefined && now >= this.#prefetchFrom && this.free(now) * 4 < this.recentDemand(now);
+  /**
+   * Less than a quarter of what is worth holding is left, and nobody asks for more yet.
+   * @param lease that was reserved from just now: mostly it alone is enough to tell
+   */
+  isLow(lease: Lease, now: Millis): boolean {
+    const quarter = this.recentDemand(now) / 4;
+    if (freeOf(lease) >= quarter || this.asked !== undefined || now < this.#prefetchFrom) return false;
+    return this.free(now) < quarter;
   }
 
   /** Why as much as this was refused a moment ago; undefined: it was not. */
