@@ -1,6 +1,7 @@
 import type { ColumnType, Generated, JSONColumnType, Kysely } from 'kysely';
 import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import type { GroupColumn } from './core/cubes.ts';
+import type { Counter } from './core/roll-up.ts';
 import type { Role } from '../../shared/messages/key.ts';
 
 /** One attempt, as its first report told it (shared/messages/usage.ts). Append-only: a trigger refuses updates and deletes. */
@@ -79,6 +80,23 @@ export interface UsageGroupsTable extends Record<GroupColumn, string | null> {
   id: string;
   /** Of core/cubes.ts. */
   cube: number;
+}
+
+/** Sums of one group. Besides these it has histograms of powers of two (core/histogram.ts). */
+interface RollupTable extends Record<Counter, bigint> {
+  cube: number;
+  group_id: string;
+  cost_nano_usd: bigint;
+}
+
+/** Of the attempts that began in an hour. */
+export interface UsageHourlyTable extends RollupTable {
+  hour: Date;
+}
+
+/** Of the attempts that began on a day (UTC). */
+export interface UsageDailyTable extends RollupTable {
+  day: Date;
 }
 
 /** From when on rows are complete: what was before has been dropped. No row: nothing has. */
@@ -292,6 +310,8 @@ export interface Tables {
   attempts: AttemptsTable;
   corrections: CorrectionsTable;
   usage_groups: UsageGroupsTable;
+  usage_hourly: UsageHourlyTable;
+  usage_daily: UsageDailyTable;
   retention_marks: RetentionMarksTable;
   api_keys: ApiKeysTable;
   poisoned_events: PoisonedEventsTable;
