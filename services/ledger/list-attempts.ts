@@ -1,7 +1,8 @@
+import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { INTERACTIVE } from './core/cubes.ts';
 import type { UsageFilter } from './core/usage-query.ts';
-import type { AttemptsTable, Database } from './schema.ts';
+import type { AttemptsTable, Tables } from './schema.ts';
 import { conditions, CORRECTED, COST, within } from './usage-sums.ts';
 
 /** One row of the account, as reports and exports tell it. */
@@ -11,6 +12,8 @@ export interface AccountedAttempt {
   readonly attempt: number;
   readonly source: 'worker' | 'ingress' | 'reaper';
   readonly startedEpochMs: number;
+  /** Decides the windows of budgets. */
+  readonly chargedEpochMs: number;
   readonly organisation: string | null;
   readonly team: string | null;
   readonly user: string | null;
@@ -53,10 +56,10 @@ export interface AccountedAttempt {
   /** Attempts of the same request that failed before it. */
   readonly earlier: ReadonlyArray<{ readonly deployment: string; readonly code: string }> | null;
   readonly guardrails: Readonly<Record<string, string>> | null;
+  readonly worker: string;
+  readonly ingress: string;
   readonly traceparent: string | null;
 }
-
-export type RecentAttempt = AccountedAttempt;
 
 /** A place in the account: everything before it has been read. */
 export interface AttemptCursor {
@@ -80,7 +83,11 @@ export interface ExportQuery {
 const MAX_ROWS = 10_000;
 
 /** The last attempts that match, newest first; at most 10 000. */
-export async function recentAttempts(db: Database, limit: number, filter: UsageFilter = {}): Promise<RecentAttempt[]> {
+export async function recentAttempts(
+  db: Kysely<Tables>,
+  limit: number,
+  filter: UsageFilter = {},
+): Promise<AccountedAttempt[]> {
   const { rows } = await sql<CorrectedRow>`
     select attempts.*, corrected.amount as correction, ${COST} as cost from ${CORRECTED} where ${matching(filter)}
     order by started_at desc, attempt_id desc limit ${Math.min(limit, MAX_ROWS)}`.execute(db);
@@ -91,7 +98,7 @@ export async function recentAttempts(db: Database, limit: number, filter: UsageF
  * A page of the attempts that match, oldest first, each once: attempts that are recorded meanwhile move no others. At most
  * 10 000.
  */
-export async function exportAttempts(db: Database, { filter, after, limit }: ExportQuery): Promise<AttemptPage> {
+export async function exportAttempts(db: Kysely<Tables>, { filter, after, limit }: ExportQuery): Promise<AttemptPage> {
   const size = Math.min(limit, MAX_ROWS);
   const isAfter =
     after === undefined
@@ -123,6 +130,7 @@ function accountedAttempt(row: CorrectedRow): AccountedAttempt {
     attempt: row.attempt,
     source: row.source,
     startedEpochMs: row.started_at.getTime(),
+    chargedEpochMs: (row.charged_at ?? row.started_at).getTime(),
     organisation: row.organisation,
     team: row.team,
     user: row.user_id,
@@ -159,6 +167,8 @@ function accountedAttempt(row: CorrectedRow): AccountedAttempt {
     error: row.error,
     earlier: row.earlier,
     guardrails: row.guardrails,
+    worker: row.worker,
+    ingress: row.ingress,
     traceparent: row.traceparent,
   };
 }

@@ -59,7 +59,9 @@ function randomEvents(count: number): UsageRecorded[] {
       variant: oneOf('left', 'right', null),
       reason: oneOf('fallback', undefined),
       error: oneOf(null, null, 'upstream_failed', 'client_closed_request'),
-      ...(random() < 0.5 ? { tags: { project: oneOf('apollo', 'gemini'), ...(random() < 0.5 && { tier: 'gold' }) } } : {}),
+      ...(random() < 0.5
+        ? { tags: { project: oneOf('apollo', 'gemini'), ...(random() < 0.5 && { tier: 'gold' }) } }
+        : {}),
       cacheHit: oneOf(true, false, undefined),
       isEstimated: random() < 0.2,
       costNanoUsd: random() < 0.1 ? null : upTo(2 ** 40),
@@ -94,7 +96,9 @@ interface Expected {
 }
 
 function modelReport(chosen: readonly UsageRecorded[], groupBy: readonly UsageDimension[]): Expected[] {
-  const tagged = chosen.filter((event) => groupBy.every((name) => !name.startsWith('tag:') || valueOf(event, name) !== null));
+  const tagged = chosen.filter((event) =>
+    groupBy.every((name) => !name.startsWith('tag:') || valueOf(event, name) !== null),
+  );
   return [...Map.groupBy(tagged, (event) => groupKey(event, groupBy)).values()].map((group) => ({
     group: Object.fromEntries(groupBy.map((name) => [name, valueOf(group[0] as UsageRecorded, name)])),
     sums: {
@@ -114,7 +118,7 @@ function modelReport(chosen: readonly UsageRecorded[], groupBy: readonly UsageDi
   }));
 }
 
-function byGroup(rows: readonly Pick<Expected, 'group'>[]): Map<string, object> {
+function byGroup<Row extends { readonly group: object }>(rows: readonly Row[]): Map<string, Row> {
   return new Map(rows.map((row) => [JSON.stringify(Object.entries(row.group).sort()), row]));
 }
 
@@ -153,7 +157,7 @@ test('a report is the sum over the attempts, whatever is asked and wherever it i
       );
       const rows = await reportUsage(db, { ...asked, exactUpToAttempts });
       const told = byGroup(rows);
-      const expected = byGroup(modelReport(chosen, groupBy)) as Map<string, Expected>;
+      const expected = byGroup(modelReport(chosen, groupBy));
       // The sum of everything is told also when it is nothing.
       if (groupBy.length > 0) expect(told.size).toBe(expected.size);
       for (const [name, { sums }] of expected) expect(told.get(name)).toMatchObject(sums);
@@ -190,7 +194,12 @@ test('the top groups are those of the whole time, each with its whole series', a
     const series = await reportUsage(db, { groupBy: ['day', 'model'], top: 2, exactUpToAttempts });
     expect(new Set(series.map(({ group }) => group.model))).toEqual(new Set(dearest));
     expect(series).toHaveLength(8);
-    expect(series.map(({ group }) => group.day)).toEqual(series.map(({ group }) => group.day).toSorted().toReversed());
+    expect(series.map(({ group }) => group.day)).toEqual(
+      series
+        .map(({ group }) => group.day)
+        .toSorted()
+        .toReversed(),
+    );
   }
 });
 

@@ -105,7 +105,7 @@ class Sums {
     return this.#byKey
       .values()
       .map(({ cube, group, hourMs, counters, buckets, cost }) => {
-        return { cube, hour_ms: hourMs, ...group, ...counters, ...buckets, cost_nano_usd: String(cost) } as Delta;
+        return { cube, hour_ms: hourMs, ...group, ...counters, ...buckets, cost_nano_usd: String(cost) };
       })
       .toArray();
   }

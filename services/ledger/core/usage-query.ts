@@ -2,12 +2,12 @@ import type { GroupColumn } from './cubes.ts';
 
 /** What usage can be told by, besides tags and times. The order is that of the help. */
 export const PLAIN_DIMENSIONS = [
-  'organisation',
+  'key',
+  'model',
   'team',
   'user',
-  'key',
+  'organisation',
   'feature',
-  'model',
   'route',
   'deployment',
   'provider',
