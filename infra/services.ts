@@ -100,7 +100,7 @@ export async function runLedger(options: RunLedgerOptions): Promise<RunningLedge
   const { databaseUrl, clock, log, registry } = options;
   const { startLedger } = await import('../services/ledger/main.ts');
   return withBuses('ledger', options, ['sluice-ledger'], async ([bus]) => {
-    const ledger = await startLedger({ databaseUrl, bus, clock, log, registry });
+    const ledger = await startLedger({ databaseUrl, bus, clock, log, registry, retention: options.config.retention });
     const canRead = async (): Promise<string | null> => {
       const found = ledger.db.selectFrom('api_keys').select('id').limit(1).execute();
       return found.then(

@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client';
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { RetentionConfig } from '../../shared/config.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import type { Log } from '../../shared/log.ts';
 import { startAnswering } from './answer.ts';
@@ -8,6 +9,7 @@ import { Backlog } from './backlog.ts';
 import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { migrate } from './migrate.ts';
 import { AttemptReaper } from './reap-attempts.ts';
 import { recordEvents } from './record.ts';
@@ -21,6 +23,10 @@ const POSTGRES_WITHIN_MS = 60_000;
 /** A single server has JetStream from the start, a cluster elects a leader first. */
 const JETSTREAM_WITHIN_MS = 30_000;
 
+const KEEP_ALL: RetentionConfig = {
+  ...{ attemptsMs: undefined, hourlyRollupsMs: undefined, dailyRollupsMs: undefined, poisonedMs: undefined },
+};
+
 export interface LedgerDeps {
   readonly databaseUrl: string;
   /** Connected by the caller, who closes it after `stop()`. Not the connection that carries tokens. */
@@ -31,6 +37,8 @@ export interface LedgerDeps {
   readonly registry?: Registry | undefined;
   readonly random?: () => number;
   readonly stream?: UsageStreamOptions | undefined;
+  /** Absent: everything is kept. */
+  readonly retention?: RetentionConfig | undefined;
 }
 
 export interface Ledger {
@@ -62,6 +70,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const backlog = new Backlog(bus);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
+  const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
   const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
   const reaper = new AttemptReaper({
     ...{ bus, db, clock, log },
@@ -77,7 +86,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     stop: async () => {
       answering.stop();
       backlog.stop();
-      await Promise.all([reaper.stop(), consumer.stop()]);
+      await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop()]);
       await bus.flush();
       await db.destroy();
     },

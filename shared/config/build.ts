@@ -1,7 +1,7 @@
 import { buildProviders } from './build-provider.ts';
 import { buildRouter, buildRoutes } from './build-route.ts';
 import type { ConfigFile } from './schema.ts';
-import type { Config } from './types.ts';
+import type { Config, RetentionConfig } from './types.ts';
 
 interface Origin {
   readonly file: string | undefined;
@@ -35,7 +35,18 @@ export function buildConfig(parsed: ConfigFile, { file, dataDir, env }: Origin):
     routers: Array.from(parsed.routers, ([name, router]) => buildRouter(name, router)),
     queueWeights: parsed.queue.weights,
     logging: { level: parsed.logging.level },
+    retention: buildRetention(parsed.retention),
   });
+}
+
+function buildRetention(retention: ConfigFile['retention']): RetentionConfig {
+  const ms = (kept: number | 'forever'): number | undefined => (kept === 'forever' ? undefined : kept);
+  return {
+    attemptsMs: ms(retention.attempts),
+    hourlyRollupsMs: ms(retention.rollups_hourly),
+    dailyRollupsMs: ms(retention.rollups_daily),
+    poisonedMs: ms(retention.poisoned),
+  };
 }
 
 /** Plain objects and lists, all the way down; a Map stays writable, its type says that it is read-only. */

@@ -32,6 +32,7 @@ function problemsOf(files: string | Record<string, string>, env: Env = {}, confi
   throw new Error('the configuration was accepted');
 }
 
+const DAY = 86_400_000;
 const FULL = `
 server: { host: 0.0.0.0, port: "\${PORT_OF_SLUICE}", body_limit: 1MiB, request_timeout: 5m, keep_alive: 10s }
 nats: { url: "nats://a:4222,nats://b:4222" }
@@ -104,6 +105,7 @@ routers:
   open:
 queue: { weights: { platform: 3 } }
 logging: { level: debug, payloads: none }
+retention: { attempts: 800d, rollups_hourly: 31d, rollups_daily: 3000d, poisoned: forever }
 `;
 
 /** What a simulated model costs unless configured: 0.15 and 0.60 USD per million tokens. */
@@ -160,6 +162,12 @@ describe('what is not configured', () => {
         routers: [],
         queueWeights: new Map(),
         logging: { level: 'info' },
+        retention: {
+          attemptsMs: 400 * DAY,
+          hourlyRollupsMs: 90 * DAY,
+          dailyRollupsMs: undefined,
+          poisonedMs: 30 * DAY,
+        },
       });
     },
   );
@@ -337,6 +345,12 @@ test('a file with every supported key', () => {
     ],
     queueWeights: new Map([['platform', 3]]),
     logging: { level: 'debug' },
+    retention: {
+      attemptsMs: 800 * DAY,
+      hourlyRollupsMs: 31 * DAY,
+      dailyRollupsMs: 3_000 * DAY,
+      poisonedMs: undefined,
+    },
   });
 });
 

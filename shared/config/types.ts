@@ -24,6 +24,17 @@ export interface Config {
   /** Shares of tenants (a team, or a key that has none) in a waiting line, by name; 1 for those that are not here. */
   readonly queueWeights: ReadonlyMap<string, number>;
   readonly logging: { readonly level: LogLevel };
+  readonly retention: RetentionConfig;
+}
+
+/** How long the ledger keeps what it has recorded, in milliseconds; undefined: for ever. The audit trail is always kept. */
+export interface RetentionConfig {
+  /** One by one; dropped by whole months. What they cost stays in the sums. */
+  readonly attemptsMs: number | undefined;
+  readonly hourlyRollupsMs: number | undefined;
+  readonly dailyRollupsMs: number | undefined;
+  /** Events that could never be recorded. */
+  readonly poisonedMs: number | undefined;
 }
 
 export interface ServerConfig {
