@@ -13,6 +13,7 @@ import {
   url,
   urlList,
 } from './fields.ts';
+import { alertsFields, budgetsFields, keyBudgetFields } from './schema/budgets.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { LONGEST, MINUTE, SECOND } from './schema/waits.ts';
@@ -46,10 +47,13 @@ const overridesFields = eitherList(
   list(choice(OVERRIDE_NAMES)),
 );
 
-const keyFields = section(
-  { name: text(), key: secret(), team: text().optional(), overrides: overridesFields.default('all') },
-  ['budget'],
-);
+const keyFields = section({
+  name: text(),
+  key: secret(),
+  team: text().optional(),
+  overrides: overridesFields.default('all'),
+  budget: keyBudgetFields.optional(),
+});
 
 const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
 
@@ -71,11 +75,13 @@ export const ConfigFile = section(
         () => integer({ min: 1, max: 1_000 }),
       ).prefault({}),
     }).prefault({}),
+    budgets: budgetsFields.default([]),
+    alerts: alertsFields.prefault({}),
     logging: section({
       level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'budgets', 'telemetry'],
+  ['guardrails', 'limits', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;
