@@ -97,10 +97,13 @@ export async function runWorker(options: RunOptions): Promise<RunningService> {
 
 /** Brings the database's tables up to date first. */
 export async function runLedger(options: RunLedgerOptions): Promise<RunningLedger> {
-  const { databaseUrl, clock, log, registry } = options;
+  const { config, databaseUrl, clock, log, registry } = options;
   const { startLedger } = await import('../services/ledger/main.ts');
   return withBuses('ledger', options, ['sluice-ledger'], async ([bus]) => {
-    const ledger = await startLedger({ databaseUrl, bus, clock, log, registry, retention: options.config.retention });
+    const ledger = await startLedger({
+      ...{ databaseUrl, bus, clock, log, registry, retention: config.retention },
+      ...{ budgets: config.budgets, webhooks: config.alerts.webhooks },
+    });
     const canRead = async (): Promise<string | null> => {
       const found = ledger.db.selectFrom('api_keys').select('id').limit(1).execute();
       return found.then(

@@ -16,6 +16,8 @@ export interface AnswerDeps {
   readonly db: Database;
   readonly log: Log;
   readonly backlog: () => number;
+  /** Opens what else is answered only while Postgres answers. */
+  readonly openOthers?: (() => Subscription) | undefined;
 }
 
 export interface Answering {
@@ -24,19 +26,22 @@ export interface Answering {
 
 /**
  * Answers questions about keys, and pings, and tells four times a second how this ledger is. While Postgres does not answer
- * this ledger takes no questions about keys: another one gets them, or the asker is told at once that nobody is there.
+ * this ledger takes no questions but pings: another one gets them, or the asker is told at once that nobody is there.
  */
-export function startAnswering({ id, bus, db, log, backlog }: AnswerDeps): Answering {
+export function startAnswering({ id, bus, db, log, backlog, openOthers }: AnswerDeps): Answering {
   const answerKeys = (): Subscription =>
     bus.onRequest(ledgerSubject('key'), LEDGERS, KeyQuery, async ({ hash }): Promise<KeyAnswer> => {
       return { v: 1, principal: await lookupByHash(db, hash) };
     });
   let keys: Subscription | undefined = answerKeys();
+  let others = openOthers?.();
 
   const watch = new PostgresWatch(db, (problem) => {
     log.warn({ problem }, problem === null ? 'postgres answers again' : 'postgres does not answer');
     keys?.unsubscribe();
+    others?.unsubscribe();
     keys = problem === null ? answerKeys() : undefined;
+    others = problem === null ? openOthers?.() : undefined;
   });
   const state = (): LedgerBeat => ({ v: 1, ledger: id, postgres: watch.problem, backlog: backlog() });
   const pings = bus.onRequest(ledgerSubject('ping'), LEDGERS, z.looseObject({}), () => Promise.resolve(state()));
@@ -49,6 +54,7 @@ export function startAnswering({ id, bus, db, log, backlog }: AnswerDeps): Answe
       clearInterval(timer);
       watch.stop();
       keys?.unsubscribe();
+      others?.unsubscribe();
       pings.unsubscribe();
     },
   };

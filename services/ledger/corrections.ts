@@ -9,6 +9,7 @@ import { rollUpCorrections } from './core/roll-up.ts';
 import type { UsageFilter } from './core/usage-query.ts';
 import type { AccountedAttempt, AttemptCursor } from './list-attempts.ts';
 import { exportAttempts } from './list-attempts.ts';
+import { moveBalances } from './budgets/balances.ts';
 import type { MoveBalances } from './record.ts';
 import { addDeltas } from './rollups.ts';
 import type { Database, Tables } from './schema.ts';
@@ -58,7 +59,7 @@ export async function reRate(db: Database, reRating: ReRating): Promise<ReRated>
 
 async function reRatePage(
   transaction: Transaction<Tables>,
-  { filter, priceOf, reason, by, moveBalances }: ReRating,
+  { filter, priceOf, reason, by, moveBalances: move = moveBalances }: ReRating,
   after: AttemptCursor | undefined,
 ): Promise<{ done: ReRated; next: AttemptCursor | undefined }> {
   // Two at once would both correct the same difference.
@@ -83,7 +84,7 @@ async function reRatePage(
       )
       .execute();
     await addDeltas(transaction, rollUpCorrections(changes));
-    await moveBalances?.(
+    await move(
       transaction,
       changes.map(({ event }) => event),
     );

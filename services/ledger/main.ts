@@ -1,11 +1,16 @@
 import { Registry } from 'prom-client';
-import type { Bus } from '../../shared/bus.ts';
+import type { Bus, Subscription } from '../../shared/bus.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { RetentionConfig } from '../../shared/config.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
+import type { BudgetConfig, WebhookConfig } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
 import { startAnswering } from './answer.ts';
 import { Backlog } from './backlog.ts';
+import { keepConfigured } from './budgets/configured.ts';
+import { startBudgetJobs } from './budgets/jobs.ts';
+import { LeaseDesk } from './budgets/leases.ts';
+import { createBudgetMetrics } from './budgets/metrics.ts';
 import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
@@ -39,6 +44,10 @@ export interface LedgerDeps {
   readonly stream?: UsageStreamOptions | undefined;
   /** Absent: everything is kept. */
   readonly retention?: RetentionConfig | undefined;
+  /** Those of the configuration file; not given: they stay as they are. */
+  readonly budgets?: readonly BudgetConfig[] | undefined;
+  /** Who is told when budgets reach their thresholds; by default the log alone. */
+  readonly webhooks?: readonly WebhookConfig[] | undefined;
 }
 
 export interface Ledger {
@@ -54,7 +63,7 @@ export interface Ledger {
  * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need
  */
 export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
-  const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream } = deps;
+  const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream, webhooks = [] } = deps;
   const id = makeInstanceId('ldg');
   const waiting = { clock, log, random };
   await waitUntilUp({ ...waiting, what: 'postgres', withinMs: POSTGRES_WITHIN_MS, isAway }, () =>
@@ -67,17 +76,28 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   });
 
   const db = openDatabase({ url: databaseUrl, log });
-  const backlog = new Backlog(bus);
+  try {
+    if (deps.budgets !== undefined) await keepConfigured(db, deps.budgets);
+  } catch (cause) {
+    await db.destroy();
+    throw cause;
+  }
+  const backlog = new Backlog(bus, clock);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
   const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
-  const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
   const reaper = new AttemptReaper({
     ...{ bus, db, clock, log },
     backlog: () => backlog.messages,
     record: (events) => recordEvents(db, events),
     onReaped: (attempts) => metrics.reaped.inc(attempts),
   });
+  const budgetMetrics = createBudgetMetrics(registry);
+  const leases = new LeaseDesk({ bus, db, clock, metrics: budgetMetrics });
+  const openOthers = (): Subscription => leases.open();
+  const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages, openOthers });
+  const emptyForMs = (): number => backlog.emptyForMs;
+  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, emptyForMs });
   log.info({ ledger: id }, 'ledger started');
 
   return {
@@ -86,7 +106,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     stop: async () => {
       answering.stop();
       backlog.stop();
-      await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop()]);
+      await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop(), jobs.stop(), leases.idle()]);
       await bus.flush();
       await db.destroy();
     },

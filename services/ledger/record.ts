@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import { moveBalances } from './budgets/balances.ts';
 import type { PoisonedEvent } from './core/read-events.ts';
 import { isFaultOfData, reasonOf } from './database.ts';
 import { addToRollups } from './rollups.ts';
@@ -82,9 +83,6 @@ const INSERT = {
  */
 export type MoveBalances = (transaction: Transaction<Tables>, fresh: readonly UsageRecorded[]) => Promise<void>;
 
-/** Nobody has a budget. */
-const moveNothing: MoveBalances = () => Promise.resolve();
-
 /**
  * Events → rows, rollups and balances, in one transaction. An attempt that has a row already keeps it: the first report
  * stands, so a redelivery changes nothing.
@@ -94,7 +92,7 @@ const moveNothing: MoveBalances = () => Promise.resolve();
 export async function insertEvents(
   db: Database,
   events: readonly UsageRecorded[],
-  moveBalances: MoveBalances = moveNothing,
+  move: MoveBalances = moveBalances,
 ): Promise<number> {
   const byId = new Map<string, UsageRecorded>();
   for (const event of events) if (!byId.has(event.attemptId)) byId.set(event.attemptId, event);
@@ -105,7 +103,7 @@ export async function insertEvents(
     const fresh = rows.flatMap(({ attempt_id }) => byId.get(attempt_id) ?? []);
     if (fresh.length === 0) return 0;
     await addToRollups(transaction, fresh);
-    await moveBalances(transaction, fresh);
+    await move(transaction, fresh);
     return fresh.length;
   });
 }
@@ -125,10 +123,10 @@ export interface Recorded {
 export async function recordEvents(
   db: Database,
   events: readonly UsageRecorded[],
-  moveBalances?: MoveBalances,
+  move?: MoveBalances,
 ): Promise<Recorded> {
   try {
-    const recorded = await insertEvents(db, events, moveBalances);
+    const recorded = await insertEvents(db, events, move);
     return { recorded, duplicate: events.length - recorded, poisoned: [] };
   } catch (failure) {
     if (!isFaultOfData(failure)) throw failure;
@@ -137,8 +135,8 @@ export async function recordEvents(
       return { recorded: 0, duplicate: 0, poisoned: [{ event: JSON.stringify(only), reason: reasonOf(failure) }] };
     }
     const middle = events.length >> 1;
-    const first = await recordEvents(db, events.slice(0, middle), moveBalances);
-    const second = await recordEvents(db, events.slice(middle), moveBalances);
+    const first = await recordEvents(db, events.slice(0, middle), move);
+    const second = await recordEvents(db, events.slice(middle), move);
     return {
       recorded: first.recorded + second.recorded,
       duplicate: first.duplicate + second.duplicate,

@@ -266,6 +266,8 @@ export interface BudgetAlertsTable {
   deliveries: Generated<number>;
   next_delivery_at: Date | null;
   delivered_at: Date | null;
+  /** The webhooks that have taken it, by their URL's SHA-256: it goes to the others only. */
+  delivered_to: Generated<string[]>;
 }
 
 /** Append-only; `hash` is over the record and `previous_hash`. */

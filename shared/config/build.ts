@@ -1,3 +1,4 @@
+import { buildBudgets } from './build-budgets.ts';
 import { buildProviders } from './build-provider.ts';
 import { buildRouter, buildRoutes } from './build-route.ts';
 import type { ConfigFile } from './schema.ts';
@@ -34,6 +35,8 @@ export function buildConfig(parsed: ConfigFile, { file, dataDir, env }: Origin):
     routes: buildRoutes(parsed.routes),
     routers: Array.from(parsed.routers, ([name, router]) => buildRouter(name, router)),
     queueWeights: parsed.queue.weights,
+    budgets: buildBudgets(parsed),
+    alerts: parsed.alerts,
     logging: { level: parsed.logging.level },
     retention: buildRetention(parsed.retention),
   });

@@ -16,6 +16,7 @@ export function redactConfig(config: Config) {
     providers: config.providers.map(redactProvider),
     routes: config.routes.map(showRoute),
     routers: config.routers.map((router) => ({ ...router, routes: router.routes.map(showRoute) })),
+    alerts: { webhooks: config.alerts.webhooks.map(({ url }) => ({ url: new URL(url).origin, secret: HIDDEN })) },
     queueWeights: Object.fromEntries(config.queueWeights),
   };
 }

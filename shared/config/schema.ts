@@ -14,6 +14,7 @@ import {
   urlList,
   wordOrDuration,
 } from './fields.ts';
+import { alertsFields, budgetsFields, keyBudgetFields } from './schema/budgets.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { HOUR, LONGEST, MINUTE, SECOND } from './schema/waits.ts';
@@ -56,10 +57,13 @@ const overridesFields = eitherList(
   list(choice(OVERRIDE_NAMES)),
 );
 
-const keyFields = section(
-  { name: text(), key: secret(), team: text().optional(), overrides: overridesFields.default('all') },
-  ['budget'],
-);
+const keyFields = section({
+  name: text(),
+  key: secret(),
+  team: text().optional(),
+  overrides: overridesFields.default('all'),
+  budget: keyBudgetFields.optional(),
+});
 
 const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
 
@@ -91,11 +95,13 @@ export const ConfigFile = section(
       ).prefault({}),
     }).prefault({}),
     retention: retentionFields.prefault({}),
+    budgets: budgetsFields.default([]),
+    alerts: alertsFields.prefault({}),
     logging: section({
       level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'budgets', 'telemetry'],
+  ['guardrails', 'limits', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;

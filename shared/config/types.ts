@@ -1,4 +1,6 @@
+import type { Period } from '../budgets.ts';
 import type { LogLevel } from '../log.ts';
+import type { OnBudgetEnd } from '../messages/rules.ts';
 import type { Capability, Price } from '../pricing.ts';
 
 /** What a user configured, checked and complete: every default is filled in, every cross reference holds. Frozen. */
@@ -23,6 +25,9 @@ export interface Config {
   readonly routers: ReadonlyArray<RouterConfig>;
   /** Shares of tenants (a team, or a key that has none) in a waiting line, by name; 1 for those that are not here. */
   readonly queueWeights: ReadonlyMap<string, number>;
+  /** Those of `budgets`, then those of keys. Ids are unique. */
+  readonly budgets: ReadonlyArray<BudgetConfig>;
+  readonly alerts: { readonly webhooks: ReadonlyArray<WebhookConfig> };
   readonly logging: { readonly level: LogLevel };
   readonly retention: RetentionConfig;
 }
@@ -35,6 +40,33 @@ export interface RetentionConfig {
   readonly dailyRollupsMs: number | undefined;
   /** Events that could never be recorded. */
   readonly poisonedMs: number | undefined;
+}
+
+export interface BudgetPeriodConfig {
+  readonly per: Period;
+  /** The length of a `rolling` budget; null for all others. */
+  readonly rollingMs: number | null;
+}
+
+export interface BudgetConfig extends BudgetPeriodConfig {
+  /** The same for as long as scope, period, time zone and name are. */
+  readonly id: string;
+  readonly name: string;
+  /** Of shared/scope.ts; may be a pattern. A key is known by its id. */
+  readonly scope: string;
+  readonly amountNanoUsd: number;
+  readonly timeZone: string;
+  readonly isHard: boolean;
+  readonly onLimit: OnBudgetEnd;
+  /** Percents of the amount. */
+  readonly alertAt: ReadonlyArray<number>;
+}
+
+/** Who is told when budgets reach their thresholds. */
+export interface WebhookConfig {
+  readonly url: string;
+  /** Signs what is sent. */
+  readonly secret: string;
 }
 
 export interface ServerConfig {

@@ -7,6 +7,8 @@ export const Account = z.looseObject({
   feature: z.string().nullish(),
   session: z.string().nullish(),
   tags: z.record(z.string(), z.string()).optional(),
+  /** The id of the scope `model:` that it was admitted under; absent: the model as the client named it. */
+  modelScope: z.string().nullish(),
   /** When it was reserved: the budgets' windows are those of this moment. */
   admittedEpochMs: z.number(),
   /** The most that this attempt may cost; absent: nothing was reserved. */
