@@ -1,4 +1,5 @@
 import { KNOWN_PROVIDERS, SIMULATED, knownProvider } from '../providers.ts';
+import { checkLimits } from './check-limits.ts';
 import { checkRoutes } from './check-routes.ts';
 import type { Env } from './check-target.ts';
 import { suggest } from './errors.ts';
@@ -21,6 +22,7 @@ export function checkReferences(file: unknown, env: Env): Finding[] {
     ...checkEnvKeys(providers, env),
     ...entriesOf(providers).flatMap(([name, provider]) => checkProvider(name, provider, env)),
     ...checkRoutes(file, { providers, env }),
+    ...checkLimits(file),
     ...(isRecord(file['auth']) ? checkKeys(file['auth']['keys']) : []),
   ];
 }

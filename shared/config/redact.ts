@@ -16,6 +16,7 @@ export function redactConfig(config: Config) {
     providers: config.providers.map(redactProvider),
     routes: config.routes.map(showRoute),
     routers: config.routers.map((router) => ({ ...router, routes: router.routes.map(showRoute) })),
+    limits: Object.fromEntries(config.limits),
     queueWeights: Object.fromEntries(config.queueWeights),
   };
 }

@@ -13,6 +13,7 @@ import {
   url,
   urlList,
 } from './fields.ts';
+import { limitsFields, limitTermsFields } from './schema/limits.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { LONGEST, MINUTE, SECOND } from './schema/waits.ts';
@@ -47,7 +48,13 @@ const overridesFields = eitherList(
 );
 
 const keyFields = section(
-  { name: text(), key: secret(), team: text().optional(), overrides: overridesFields.default('all') },
+  {
+    name: text(),
+    key: secret(),
+    team: text().optional(),
+    overrides: overridesFields.default('all'),
+    limits: limitTermsFields.optional(),
+  },
   ['budget'],
 );
 
@@ -65,6 +72,7 @@ export const ConfigFile = section(
     providers: providersFields.prefault({}),
     routes: routesFields.prefault({}),
     routers: routersFields.prefault({}),
+    limits: limitsFields.prefault({}),
     queue: section({
       weights: named(
         () => undefined,
@@ -76,6 +84,6 @@ export const ConfigFile = section(
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'budgets', 'telemetry'],
+  ['guardrails', 'budgets', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;
