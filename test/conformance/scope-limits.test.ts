@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { limitScripts } from '../../services/ingress/core/limit-scripts.ts';
 import type {
+  ActualUse,
   ApplicableLimit,
   LimitAsk,
   LimitDimension,
@@ -20,8 +21,7 @@ import { redisUrl } from '../support/fresh.ts';
 /** What both stores are asked. Time is the test's, in Redis too: the scripts read it from a key. */
 interface Store {
   take(ask: LimitAsk, now: number): Promise<Taken | Refused>;
-  correct(taken: Taken, actual: { tokens: number; costNanoUsd: number }, now: number): Promise<void>;
-  release(taken: Taken, now: number): Promise<void>;
+  end(taken: Taken, actual: ActualUse, now: number): Promise<void>;
   giveBack(taken: Taken, now: number): Promise<void>;
 }
 
@@ -74,8 +74,7 @@ const inProcess = (): Store => {
   const limits = new ScopeLimits();
   return {
     take: (ask, now) => Promise.resolve(limits.take(ask, now)),
-    correct: (taken, actual, now) => Promise.resolve(limits.correct(taken, actual, now)),
-    release: (taken) => Promise.resolve(limits.release(taken)),
+    end: (taken, actual, now) => Promise.resolve(limits.end(taken, actual, now)),
     giveBack: (taken, now) => Promise.resolve(limits.giveBack(taken, now)),
   };
 };
@@ -88,12 +87,8 @@ const inRedis = (): Store => {
   };
   return {
     take: async (ask, now) => (await at(now)).take(ask, now),
-    correct: async (taken, actual, now) => {
-      (await at(now)).correct(taken, actual, now);
-      await settled();
-    },
-    release: async (taken, now) => {
-      (await at(now)).release(taken);
+    end: async (taken, actual, now) => {
+      (await at(now)).end(taken, actual, now);
       await settled();
     },
     giveBack: async (taken, now) => {
@@ -152,7 +147,7 @@ describe.each([
     const key = [limit('key:k', { cost: { nanoUsd: 1_000_000, perMs: 3_600_000 } })];
     const taken = await store.take(ask(key, 0, 900_000), 0);
     expect(briefly(await store.take(ask(key, 0, 200_000), 0))).toBe('key:k cost 360000');
-    if (isTaken(taken)) await store.correct(taken, { tokens: 0, costNanoUsd: 100_000 }, 0);
+    if (isTaken(taken)) await store.end(taken, { tokens: 0, costNanoUsd: 100_000 }, 0);
     expect(briefly(await store.take(ask(key, 0, 900_000), 0))).toBe('taken');
     expect(briefly(await store.take(ask(key, 0, 100_000), 0))).toBe('key:k cost 360000');
   });
@@ -163,7 +158,7 @@ describe.each([
     const first = await store.take(ask(user), 0);
     expect(briefly(await store.take(ask(user), 0))).toBe('taken');
     expect(briefly(await store.take(ask(user), 0))).toBe(`user:* concurrent ${CONCURRENT_WAIT_MS}`);
-    if (isTaken(first)) await store.release(first, 0);
+    if (isTaken(first)) await store.end(first, { tokens: 0, costNanoUsd: 0 }, 0);
     expect(briefly(await store.take(ask(user), 0))).toBe('taken');
     expect(briefly(await store.take(ask(user), 0))).toBe(`user:* concurrent ${CONCURRENT_WAIT_MS}`);
   });
@@ -345,12 +340,10 @@ test('in process, in Redis and by a plain model, random requests are decided ali
               model.move(asked.limits, { requests: -1, tokens: -asked.tokens, cost: -asked.costNanoUsd }, now);
             } else {
               const actual = { tokens: action.tokens, costNanoUsd: action.cost };
-              await here.correct(one, actual, now);
-              await there.correct(other, actual, now);
+              await here.end(one, actual, now);
+              await there.end(other, actual, now);
               const more = { tokens: actual.tokens - asked.tokens, cost: actual.costNanoUsd - asked.costNanoUsd };
               model.move(asked.limits, { requests: 0, ...more }, now);
-              await here.release(one, now);
-              await there.release(other, now);
             }
             model.end(asked);
           }
@@ -463,7 +456,7 @@ describe('in Redis', () => {
     for (let i = 0; i < 4; i++) outcomes.push(await limits.take(ask(team), 0));
     expect(outcomes.map(({ kind }) => kind)).toEqual(['taken', 'taken', 'refused', 'refused']);
     expect(degraded).toBe(2);
-    for (const outcome of outcomes) if (isTaken(outcome)) limits.release(outcome);
+    for (const outcome of outcomes) if (isTaken(outcome)) limits.giveBack(outcome, 0);
     expect(await redis.run(KEYS_LEFT, 'none', [])).toEqual([]);
   });
 });

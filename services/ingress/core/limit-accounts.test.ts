@@ -52,19 +52,19 @@ describe('what one ingress remembers', () => {
     limits.take(ask('user:b', one), 0);
     limits.take(ask('user:c', one), 0);
     for (const user of ['user:a', 'user:b', 'user:c']) expect(limits.take(ask(user, one), 0).kind).toBe('refused');
-    if (first.kind === 'taken') limits.release(first);
+    if (first.kind === 'taken') limits.giveBack(first, 0);
     expect(limits.take(ask('user:d', one), 0).kind).toBe('taken');
     expect(limits.size).toBe(3);
   });
 
-  test('to release a request twice counts once', () => {
+  test('a request that ends twice leaves once', () => {
     const limits = new ScopeLimits();
     const two = { concurrent: 2 };
     const first = limits.take(ask('user:a', two), 0);
     limits.take(ask('user:a', two), 0);
     if (first.kind !== 'taken') throw new Error('refused');
-    limits.release(first);
-    limits.release(first);
+    limits.giveBack(first, 0);
+    limits.giveBack(first, 0);
     expect(limits.take(ask('user:a', two), 0).kind).toBe('taken');
     expect(limits.take(ask('user:a', two), 0).kind).toBe('refused');
   });

@@ -180,19 +180,17 @@ export function takeCall(
 
 /**
  * @param unitsOfRate used beyond what was taken; 0: that counter stays as it is
- * @param ended the request that is no longer under way; undefined: it still is
  * @returns undefined when there is nothing to do
  */
 export function settleCall(
   { counters, counterKeys, setKeys }: LimitPlan,
   unitsOfRate: (rate: Rate) => number,
-  ended: string | undefined,
+  requestId: string,
 ): ScriptCall | undefined {
   const moved = counters.filter(({ rate }) => unitsOfRate(rate) !== 0);
-  const sets = ended === undefined ? [] : setKeys;
-  if (moved.length === 0 && sets.length === 0) return undefined;
+  if (moved.length === 0 && setKeys.length === 0) return undefined;
   const subjects = moved.length === 0 ? [] : counterKeys;
   const args: Array<string | number> = [subjects.length, moved.length];
   for (const { rate, subject } of moved) args.push(subject, rate.counter, rate.emissionIntervalMs, unitsOfRate(rate));
-  return { keys: [...subjects, ...sets], args: [...args, ended ?? ''] };
+  return { keys: [...subjects, ...setKeys], args: [...args, requestId] };
 }

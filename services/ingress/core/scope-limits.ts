@@ -36,23 +36,16 @@ export class ScopeLimits {
     return this.#refusal(ask, now) ?? this.#charge(ask, now);
   }
 
-  /** What the request used in the end. Once for each. */
-  correct({ ask }: Taken, actual: ActualUse, now: Millis): void {
-    this.#move(ask, now, ({ dimension }) => unitsBeyond(ask, actual, dimension));
+  /** The request is over, and used so much. */
+  end(taken: Taken, actual: ActualUse, now: Millis): void {
+    this.#move(taken.ask, now, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension));
+    this.#release(taken.ask.requestId);
   }
 
-  /** The request is no longer under way. */
-  release({ ask }: Taken): void {
-    const counted = this.#underWay.get(ask.requestId);
-    if (counted === undefined) return;
-    this.#underWay.delete(ask.requestId);
-    for (const account of counted) account.underWay--;
-  }
-
-  /** The request is not served after all: nothing of it counts. In place of `correct` and `release`. */
+  /** The request is not served after all: nothing of it counts. */
   giveBack(taken: Taken, now: Millis): void {
     this.#move(taken.ask, now, ({ dimension }) => -unitsOf(taken.ask, dimension));
-    this.release(taken);
+    this.#release(taken.ask.requestId);
   }
 
   /** Changes nothing. Whom nobody knows has taken nothing, and is refused nothing. */
@@ -110,6 +103,13 @@ export class ScopeLimits {
     if (counted !== undefined) this.#underWay.set(requestId, counted);
     this.#accounts.tidy(now);
     return { kind: 'taken', ask, standing: tightest.standing(), isShared: false };
+  }
+
+  #release(requestId: string): void {
+    const counted = this.#underWay.get(requestId);
+    if (counted === undefined) return;
+    this.#underWay.delete(requestId);
+    for (const account of counted) account.underWay--;
   }
 
   #standingOf(limits: readonly ApplicableLimit[], now: Millis): Refused['standing'] {

@@ -6,17 +6,12 @@ import type { ActualUse, LimitAsk, Refused, Taken } from '../core/limit-terms.ts
 import { ScopeLimits } from '../core/scope-limits.ts';
 import { SharedScopeLimits } from './shared-scope-limits.ts';
 
-/**
- * The limits of all scopes. A request takes of all that hold for it, or of none; once it is over, it is corrected and released,
- * each once, or given back if it was not served.
- */
+/** The limits of all scopes. A request takes of all that hold for it, or of none, and ends once: with what it used, or given back. */
 export interface Limits {
   /** A promise only where Redis must be asked. It does not reject. */
   take(ask: LimitAsk, now: Millis): Taken | Refused | Promise<Taken | Refused>;
-  /** What the request used in the end. */
-  correct(taken: Taken, actual: ActualUse, now: Millis): void;
-  /** The request is no longer under way. */
-  release(taken: Taken): void;
+  /** The request is over, and used so much. */
+  end(taken: Taken, actual: ActualUse, now: Millis): void;
   /** The request is not served after all: nothing of it counts. */
   giveBack(taken: Taken, now: Millis): void;
 }

@@ -56,19 +56,14 @@ export class SharedScopeLimits {
     return taken;
   }
 
-  correct(taken: Taken, actual: ActualUse, now: Millis): void {
-    this.#deps.here.correct(taken, actual, now);
-    this.#settle(taken, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension), undefined);
-  }
-
-  release(taken: Taken): void {
-    this.#deps.here.release(taken);
-    this.#settle(taken, () => 0, taken.ask.requestId);
+  end(taken: Taken, actual: ActualUse, now: Millis): void {
+    this.#deps.here.end(taken, actual, now);
+    this.#settle(taken, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension));
   }
 
   giveBack(taken: Taken, now: Millis): void {
     this.#deps.here.giveBack(taken, now);
-    this.#settle(taken, ({ dimension }) => -unitsOf(taken.ask, dimension), taken.ask.requestId);
+    this.#settle(taken, ({ dimension }) => -unitsOf(taken.ask, dimension));
   }
 
   stop(): void {
@@ -95,12 +90,11 @@ export class SharedScopeLimits {
     return refusalOf(plan, refusedBy, waitUs / 1_000, standing);
   }
 
-  /** @param ended the request that is no longer under way */
-  #settle({ ask, isShared }: Taken, unitsOfRate: (rate: Rate) => number, ended: string | undefined): void {
+  #settle({ ask, isShared }: Taken, unitsOfRate: (rate: Rate) => number): void {
     if (!isShared) return;
     const plan = planOf(ask.limits);
-    if (ended !== undefined) this.#forget(plan, ended);
-    const call = settleCall(plan, unitsOfRate, ended);
+    this.#forget(plan, ask.requestId);
+    const call = settleCall(plan, unitsOfRate, ask.requestId);
     if (call !== undefined) void this.#run('settle', call);
   }
 
