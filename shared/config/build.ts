@@ -1,4 +1,5 @@
 import { buildBudgets } from './build-budgets.ts';
+import { buildLimits } from './build-limits.ts';
 import { buildProviders } from './build-provider.ts';
 import { buildRouter, buildRoutes } from './build-route.ts';
 import type { ConfigFile } from './schema.ts';
@@ -34,6 +35,7 @@ export function buildConfig(parsed: ConfigFile, { file, dataDir, env }: Origin):
     providers: buildProviders(parsed.providers, env),
     routes: buildRoutes(parsed.routes),
     routers: Array.from(parsed.routers, ([name, router]) => buildRouter(name, router)),
+    limits: buildLimits(parsed),
     queueWeights: parsed.queue.weights,
     budgets: buildBudgets(parsed),
     alerts: parsed.alerts,

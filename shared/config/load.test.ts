@@ -43,7 +43,7 @@ auth:
   admin_key: "\${file:secrets/admin}"
   keys:
     - { name: ci, key: sk-1, team: platform, overrides: [strategy, max_cost] }
-    - { name: dev, key: sk-2, overrides: none }
+    - { name: dev, key: sk-2, overrides: none, limits: { concurrent: 2 } }
     - { name: ops, key: sk-3, overrides: all }
 providers:
   vllm:
@@ -81,6 +81,7 @@ routes:
     hedge: { after: 800ms, share: 10% }
     max_attempts: 3
     max_cost: "0.05 USD"
+    limits: { requests_per_minute: 3000 }
   plain: { targets: [vllm/big] }
   split:
     strategy: complexity
@@ -103,6 +104,10 @@ routers:
     routes:
       chat: { targets: [vllm/small], on_limit: { downgrade: plain } }
   open:
+limits:
+  total: { requests_per_minute: 60000, burst: 2000 }
+  per_user: { tokens_per_minute: 100000 }
+  "team:platform": { cost: { amount: "5 USD", per: 1h }, concurrent: 50 }
 queue: { weights: { platform: 3 } }
 logging: { level: debug, payloads: none }
 retention: { attempts: 800d, rollups_hourly: 31d, rollups_daily: 3000d, poisoned: forever }
@@ -160,6 +165,7 @@ describe('what is not configured', () => {
         providers: [simulated],
         routes: [],
         routers: [],
+        limits: new Map(),
         queueWeights: new Map(),
         logging: { level: 'info' },
         retention: {
@@ -343,6 +349,13 @@ test('a file with every supported key', () => {
       },
       { name: 'open', overrides: {}, routes: [] },
     ],
+    limits: new Map([
+      ['total', [{ requestsPerMinute: 60_000, burst: 2_000 }]],
+      ['user:*', [{ tokensPerMinute: 100_000 }]],
+      ['team:platform', [{ cost: { nanoUsd: 5_000_000_000, perMs: 3_600_000 }, concurrent: 50 }]],
+      ['route:chat', [{ requestsPerMinute: 3_000 }]],
+      ['key:config:dev', [{ concurrent: 2 }]],
+    ]),
     queueWeights: new Map([['platform', 3]]),
     logging: { level: 'debug' },
     retention: {

@@ -474,9 +474,7 @@ describe('the example of everything', () => {
       '31 providers.azure-eu.dialect',
       '55 routes.best-cheap-chat.cache',
       '58 routes.best-cheap-chat.guardrails',
-      '60 routes.best-cheap-chat.limits',
       '63 guardrails',
-      '68 limits',
       '72 budgets',
       '77 telemetry',
     ]);

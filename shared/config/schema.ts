@@ -15,6 +15,7 @@ import {
   wordOrDuration,
 } from './fields.ts';
 import { alertsFields, budgetsFields, keyBudgetFields } from './schema/budgets.ts';
+import { limitsFields, limitTermsFields } from './schema/limits.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { HOUR, LONGEST, MINUTE, SECOND } from './schema/waits.ts';
@@ -63,6 +64,7 @@ const keyFields = section({
   team: text().optional(),
   overrides: overridesFields.default('all'),
   budget: keyBudgetFields.optional(),
+  limits: limitTermsFields.optional(),
 });
 
 const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
@@ -88,6 +90,7 @@ export const ConfigFile = section(
     providers: providersFields.prefault({}),
     routes: routesFields.prefault({}),
     routers: routersFields.prefault({}),
+    limits: limitsFields.prefault({}),
     queue: section({
       weights: named(
         () => undefined,
@@ -102,6 +105,6 @@ export const ConfigFile = section(
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'telemetry'],
+  ['guardrails', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;
