@@ -21,7 +21,7 @@ export class LimitAccounts {
   /** Subject → the first of its rows. */
   readonly #shards = Array.from({ length: SHARDS }, () => new Map<ScopeName, number>());
   /** Goes round: a Map's iterator sees what is added, and survives what is deleted. */
-  #hand: Iterator<readonly [ScopeName, number]> = this.#shard(0).entries();
+  #hand: MapIterator<readonly [ScopeName, number]> = this.#shard(0).entries();
   #handAt = 0;
   #opened = 0;
 
