@@ -9,6 +9,8 @@ import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
 import { migrate } from './migrate.ts';
+import { AttemptReaper } from './reap-attempts.ts';
+import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import type { UsageStreamOptions } from './stream.ts';
@@ -61,6 +63,12 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
   const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
+  const reaper = new AttemptReaper({
+    ...{ bus, db, clock, log },
+    backlog: () => backlog.messages,
+    record: (events) => recordEvents(db, events),
+    onReaped: (attempts) => metrics.reaped.inc(attempts),
+  });
   log.info({ ledger: id }, 'ledger started');
 
   return {
@@ -69,7 +77,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     stop: async () => {
       answering.stop();
       backlog.stop();
-      await consumer.stop();
+      await Promise.all([reaper.stop(), consumer.stop()]);
       await bus.flush();
       await db.destroy();
     },
