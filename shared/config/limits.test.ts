@@ -67,7 +67,7 @@ test.each([
     'total: { request_per_minute: 1 }',
     'limits.total.request_per_minute: unknown key `request_per_minute` (did you mean `requests_per_minute`?)',
   ],
-  ['total: { requests_per_minute: 0 }', 'limits.total.requests_per_minute: must be an integer from 1 to 60000000'],
+  ['total: { requests_per_minute: 0 }', 'limits.total.requests_per_minute: must be an integer from 1 to 1000000000'],
   ['total: { cost: { amount: "5 USD" } }', 'limits.total.cost.per: is required'],
   ['total: { cost: { amount: 5, per: 1h } }', 'limits.total.cost.amount: has no currency (write "5 USD")'],
   ['total: { tokens_per_minute: 9, burst: 3 }', 'limits.total.burst: has no effect without `requests_per_minute`'],

@@ -9,6 +9,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { writeMeasured } from '../support/measured-block.ts';
 import { settle } from './account.ts';
 import type { Account } from './account.ts';
+import { measureAdmissions } from './admission.ts';
+import type { AdmissionCost } from './admission.ts';
 import { measureDecisions } from './decisions.ts';
 import type { Decision } from './decisions.ts';
 import type { GatewayOptions } from './gateway.ts';
@@ -27,7 +29,7 @@ import { startBenchProvider } from './provider.ts';
 import type { BenchProvider } from './provider.ts';
 import { report } from './report.ts';
 import type { Run } from './report.ts';
-import { GROUPS, hangScenario, RULES_SCENARIOS, rulesWindow, scenarios } from './scenarios.ts';
+import { GROUPS, admissionRequests, hangScenario, RULES_SCENARIOS, rulesWindow, scenarios } from './scenarios.ts';
 import type { Group, RulesScenario, Scenario } from './scenarios.ts';
 import { directSide, startSluice, startYardstick } from './sides.ts';
 import type { Side } from './sides.ts';
@@ -60,6 +62,7 @@ class Bench {
   readonly held: Held[] = [];
   readonly hung: Hung[] = [];
   readonly decisions: Decision[] = [];
+  readonly admissions: AdmissionCost[] = [];
   readonly mishaps: string[] = [];
   memory: MemoryResult | undefined;
   machine: Machine | undefined;
@@ -74,6 +77,7 @@ class Bench {
   async run(): Promise<void> {
     const isWanted = (group: Group): boolean => this.#flags.only?.includes(group) ?? true;
     if (isWanted('decide')) this.#decide();
+    if (isWanted('admission')) await this.#admit();
     const wanted = scenarios(this.#flags.quick === true).filter(({ group }) => isWanted(group));
     const shared = wanted.filter(({ isFresh }) => !isFresh);
     const fresh = wanted.filter(({ isFresh }) => isFresh);
@@ -125,6 +129,14 @@ class Bench {
     progress('decisions of the router');
     for (let round = 1; round <= this.rounds; round++)
       this.decisions.push(...measureDecisions(round, this.#flags.quick === true));
+    this.machine ??= describeMachine();
+  }
+
+  async #admit(): Promise<void> {
+    progress('limits of one request');
+    const requests = admissionRequests(this.#flags.quick === true);
+    for (let round = 1; round <= this.rounds; round++)
+      this.admissions.push(...(await measureAdmissions(round, requests)));
     this.machine ??= describeMachine();
   }
 
@@ -333,8 +345,8 @@ const run: Run = {
   isScaledOut: flags.processes === true,
   machine: bench.machine,
 };
-const { measurements, accounts, memory, held, hung, decisions, mishaps } = bench;
-const results = { measurements, accounts, memory, held, hung, decisions, mishaps };
+const { measurements, accounts, memory, held, hung, decisions, admissions, mishaps } = bench;
+const results = { measurements, accounts, memory, held, hung, decisions, admissions, mishaps };
 const targets = checkTargets(results);
 const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);

@@ -18,7 +18,7 @@ import {
 } from './figures.ts';
 import type { Figure } from './figures.ts';
 import type { Machine } from './machine.ts';
-import { DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS, RULES_SCENARIOS } from './scenarios.ts';
+import { ADMISSION_KEYS, DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS, RULES_SCENARIOS } from './scenarios.ts';
 import type { ScenarioName } from './scenarios.ts';
 import { SIDES } from './sides.ts';
 import type { Part, SideName } from './sides.ts';
@@ -48,6 +48,7 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('One provider hangs: 300 requests/s at another', hangRows(figures)),
     section('What the clients of the provider that hangs saw, 50 requests/s', hungRows(results)),
     section('One decision of the router', decisionRows(results)),
+    section('Limits of one request, at 8 scopes in requests, tokens, cost and concurrency', admissionRows(results)),
     section('Memory of 1,000 streams', memoryRows(figures, results)),
     section('Memory after many requests', heapRows(results)),
     section('Accounts: what the provider served, what the ledger has', accountRows(results)),
@@ -209,6 +210,21 @@ function decisionRows({ decisions }: Results): Row[] {
     ...DECISION_STRATEGIES.map((strategy) => us(size, strategy)),
   ]);
   return [['deployments', ...DECISION_STRATEGIES.map((strategy) => `${strategy} µs`)], ...rows];
+}
+
+function admissionRows({ admissions }: Results): Row[] {
+  const us = (where: 'process' | 'redis', keys: number, quantile: 'p50Us' | 'p99Us'): string => {
+    const found = admissions.filter((one) => one.where === where && one.keys === keys);
+    return show(figure(found.map((one) => one[quantile])), where === 'process' ? 1 : 0);
+  };
+  const rows = (admissions.length > 0 ? ADMISSION_KEYS : []).map((keys) => [
+    decimal(keys, 0),
+    us('process', keys, 'p50Us'),
+    us('process', keys, 'p99Us'),
+    us('redis', keys, 'p50Us'),
+    us('redis', keys, 'p99Us'),
+  ]);
+  return [['keys', 'in process: p50 µs', 'p99 µs', 'in Redis: p50 µs', 'p99 µs'], ...rows];
 }
 
 function memoryRows(figures: Figures, { held }: Results): Row[] {

@@ -1,6 +1,7 @@
 /** What the project has set itself. */
 import { DECISION_TARGET } from '../simulate/decision-cost.ts';
 import type { Account } from './account.ts';
+import type { AdmissionCost } from './admission.ts';
 import type { Decision } from './decisions.ts';
 import {
   Figures,
@@ -19,7 +20,7 @@ import type { Hung } from './hang.ts';
 import type { Held } from './held.ts';
 import type { Measurement } from './measure.ts';
 import type { MemoryResult } from './memory.ts';
-import { DECISION_STRATEGIES } from './scenarios.ts';
+import { ADMISSION_KEYS, DECISION_STRATEGIES } from './scenarios.ts';
 
 export interface Results {
   readonly measurements: readonly Measurement[];
@@ -27,6 +28,7 @@ export interface Results {
   readonly held: readonly Held[];
   readonly hung: readonly Hung[];
   readonly decisions: readonly Decision[];
+  readonly admissions: readonly AdmissionCost[];
   /** What went wrong outside of the measurements. */
   readonly mishaps: readonly string[];
   readonly accounts: readonly Account[];
@@ -42,7 +44,7 @@ export interface Target {
 }
 
 /** Only those of scenarios that ran, and only where there is a figure. */
-export function checkTargets({ measurements, memory, accounts, hung, decisions }: Results): Target[] {
+export function checkTargets({ measurements, memory, accounts, hung, decisions, admissions }: Results): Target[] {
   const figures = new Figures(measurements);
   const targets: Target[] = [];
   const atLeast = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
@@ -116,6 +118,10 @@ export function checkTargets({ measurements, memory, accounts, hung, decisions }
     const what = `one decision at ${deployments} deployments, ${strategy}`;
     atMost(what, 'µs', us, figure(found.map((one) => one.us)));
   }
+  const [, , mostKeys] = ADMISSION_KEYS;
+  const admitted = admissions.filter(({ where, keys }) => where === 'process' && keys === mostKeys);
+  const what = `limits of one request at 8 scopes, in process, ${mostKeys.toLocaleString('en')} keys, p50`;
+  atMost(what, 'µs', 5, figure(admitted.map(({ p50Us }) => p50Us)));
   if (memory !== undefined) {
     const { first, last } = memory;
     const what = `heap after ${last.requests.toLocaleString('en')} requests, of that after ${first.requests.toLocaleString('en')}`;

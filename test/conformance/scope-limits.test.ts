@@ -223,21 +223,21 @@ class Model {
     for (const { scope, subject, terms } of limits) {
       for (const { dimension, intervalMs, burst } of bucketsOf(terms)) {
         // Refilled up to the burst of whoever looks: what is above it is nobody's.
-        const missing = this.#missing(`${subject} ${dimension} ${intervalMs}`, intervalMs, now);
+        const missing = this.#missing(`${dimension} ${nameOf(subject, terms)}`, intervalMs, now);
         const wait = (Math.min(units[dimension], burst) - (burst - missing) - 1e-3) * intervalMs;
         consider(scope, dimension, wait);
       }
     }
     for (const { scope, subject, terms } of limits) {
-      const isFull = (this.#underWay.get(subject)?.size ?? 0) >= (terms.concurrent ?? Infinity);
+      const isFull = (this.#underWay.get(nameOf(subject, terms))?.size ?? 0) >= (terms.concurrent ?? Infinity);
       if (isFull) consider(scope, 'concurrent', CONCURRENT_WAIT_MS);
     }
     if (worst !== undefined) return `${worst.scope} ${worst.dimension}`;
     this.move(limits, units, now);
     for (const { subject, terms } of limits) {
       if (terms.concurrent === undefined) continue;
-      const set = this.#underWay.get(subject) ?? new Set();
-      this.#underWay.set(subject, set.add(requestId));
+      const set = this.#underWay.get(nameOf(subject, terms)) ?? new Set();
+      this.#underWay.set(nameOf(subject, terms), set.add(requestId));
     }
     return 'taken';
   }
@@ -246,7 +246,7 @@ class Model {
     const moved = new Set<string>();
     for (const { subject, terms } of limits) {
       for (const { dimension, intervalMs } of bucketsOf(terms)) {
-        const name = `${subject} ${dimension} ${intervalMs}`;
+        const name = `${dimension} ${nameOf(subject, terms)}`;
         if (moved.has(name)) continue;
         moved.add(name);
         const missing = this.#missing(name, intervalMs, now) + units[dimension];
@@ -256,7 +256,7 @@ class Model {
   }
 
   end({ limits, requestId }: LimitAsk): void {
-    for (const { subject } of limits) this.#underWay.get(subject)?.delete(requestId);
+    for (const { subject, terms } of limits) this.#underWay.get(nameOf(subject, terms))?.delete(requestId);
   }
 
   /** Units that are not back yet. */
@@ -264,6 +264,11 @@ class Model {
     const { units, at } = this.#buckets.get(name) ?? { units: 0, at: now };
     return Math.max(0, units - (now - at) / intervalMs);
   }
+}
+
+/** Limits of one subject with the same rates are one. */
+function nameOf(subject: string, { requestsPerMinute, tokensPerMinute, cost }: LimitTerms): string {
+  return JSON.stringify([subject, requestsPerMinute, tokensPerMinute, cost && cost.perMs / cost.nanoUsd]);
 }
 
 function bucketsOf({ requestsPerMinute, tokensPerMinute, cost, burst }: LimitTerms) {

@@ -38,11 +38,11 @@ describe('what one ingress remembers', () => {
     limits.take(ask('user:b'), 0);
     limits.take(ask('user:c'), 0);
     limits.take(ask('user:c'), 0);
-    limits.take(ask('user:d'), 0);
-    limits.take(ask('user:d'), 0);
+    limits.take(ask('user:d'), 100);
+    limits.take(ask('user:d'), 100);
     expect(limits.size).toBe(3);
-    for (const user of ['user:a', 'user:c', 'user:d']) expect(limits.take(ask(user), 0).kind).toBe('refused');
-    expect(limits.take(ask('user:b'), 0).kind).toBe('taken');
+    for (const user of ['user:a', 'user:c', 'user:d']) expect(limits.take(ask(user), 100).kind).toBe('refused');
+    expect(limits.take(ask('user:b'), 100).kind).toBe('taken');
   });
 
   test('who has requests under way is never forgotten', () => {

@@ -1,101 +1,111 @@
 import type { Millis } from '../../../shared/clock.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
+import { LimitRows, NONE } from './limit-rows.ts';
+import type { Rates } from './limit-terms.ts';
 
-/** Accounts looked at for each new one: more than one, so that they go faster than they come. */
+/** Subjects looked at for each new row: more than one, so that they go faster than they come. */
 const LOOKS = 2;
 /** At the bound: enough that one of them is nearly always full, or near to it. */
 const LOOKS_AT_BOUND = 64;
-
-/** A bucket by its one number (shared/gcra.ts). A list, since most accounts have two or three. */
-interface Counter {
-  readonly name: string;
-  /** When it is full again. */
-  arrival: Millis;
-  /** Which request was charged last: one that meets a counter twice is charged once. */
-  chargedBy: number;
-  readonly next: Counter | undefined;
-}
-
-/** The counters of one subject. */
-export class LimitAccount {
-  #counters: Counter | undefined;
-  /** Its requests that have not ended, of those that a limit on their number held for. */
-  underWay = 0;
-
-  /** undefined: full, since nobody has taken of it. */
-  counter(name: string): Counter | undefined {
-    let counter = this.#counters;
-    while (counter !== undefined && counter.name !== name) counter = counter.next;
-    return counter;
-  }
-
-  openCounter(name: string): Counter {
-    return this.counter(name) ?? (this.#counters = { name, arrival: -Infinity, chargedBy: 0, next: this.#counters });
-  }
-
-  /** From when on nothing is lost with it. */
-  get fullAt(): Millis {
-    if (this.underWay > 0) return Infinity;
-    let fullAt = -Infinity;
-    for (let counter = this.#counters; counter !== undefined; counter = counter.next)
-      if (counter.arrival > fullAt) fullAt = counter.arrival;
-    return fullAt;
-  }
-}
+/** A Map of a million names stops everything for 50 ms when it grows; each of these has a few thousand. */
+const SHARDS = 128;
 
 /**
- * Accounts by subject, up to a number of subjects. Full ones are forgotten as new ones come, which changes no decision. At
- * the bound, where none that is looked at is full, the one goes that is nearest to it, and that subject starts anew. Those
- * with requests under way stay: beyond the bound there are never more than these.
+ * Rows of counters by subject, up to a number of rows. Full ones are forgotten as new ones come, which changes no
+ * decision. At the bound, where nobody who is looked at is full, the subject goes that is nearest to it, and starts anew.
+ * Those with requests under way stay: beyond the bound there are never more than these.
  */
 export class LimitAccounts {
-  readonly #maxSubjects: number;
-  readonly #accounts = new Map<ScopeName, LimitAccount>();
+  readonly rows = new LimitRows();
+  readonly #maxRows: number;
+  /** Subject → the first of its rows. */
+  readonly #shards = Array.from({ length: SHARDS }, () => new Map<ScopeName, number>());
   /** Goes round: a Map's iterator sees what is added, and survives what is deleted. */
-  #hand = this.#accounts.entries();
+  #hand: MapIterator<readonly [ScopeName, number]> = this.#shard(0).entries();
+  #handAt = 0;
   #opened = 0;
 
-  constructor(maxSubjects: number) {
-    this.#maxSubjects = maxSubjects;
+  constructor(maxRows: number) {
+    this.#maxRows = maxRows;
   }
 
-  get size(): number {
-    return this.#accounts.size;
+  /** NONE: full, since nobody has taken of it. */
+  find(subject: ScopeName, rates: Rates): number {
+    const first = this.#shardOf(subject).get(subject);
+    return first === undefined ? NONE : this.rows.find(first, rates);
   }
 
-  get(subject: ScopeName): LimitAccount | undefined {
-    return this.#accounts.get(subject);
-  }
-
-  open(subject: ScopeName): LimitAccount {
-    const known = this.#accounts.get(subject);
-    if (known !== undefined) return known;
-    const account = new LimitAccount();
-    this.#accounts.set(subject, account);
+  open(subject: ScopeName, rates: Rates): number {
+    const shard = this.#shardOf(subject);
+    const first = shard.get(subject) ?? NONE;
+    const known = this.rows.find(first, rates);
+    if (known !== NONE) return known;
+    const row = this.rows.open(rates, first);
+    shard.set(subject, row);
     this.#opened++;
-    return account;
+    return row;
   }
 
-  /** Once what was opened has been charged: a full account may go, also when it was just looked up. */
+  /** Once what was opened has been charged: a full row may go, also when it was just looked up. */
   tidy(now: Millis): void {
     for (; this.#opened > 0; this.#opened--) this.#forgetSome(now);
   }
 
   #forgetSome(now: Millis): void {
-    const isAtBound = this.#accounts.size > this.#maxSubjects;
     let nearest: ScopeName | undefined;
     let nearestFullAt = Infinity;
-    for (let looks = isAtBound ? LOOKS_AT_BOUND : LOOKS; looks > 0; looks--) {
-      const { done, value } = this.#hand.next();
-      if (done === true) {
-        this.#hand = this.#accounts.entries();
-        continue;
-      }
-      const [subject, account] = value;
-      const { fullAt } = account;
-      if (fullAt <= now) this.#accounts.delete(subject);
+    for (let looks = this.#isBeyondBound ? LOOKS_AT_BOUND : LOOKS; looks > 0; looks--) {
+      const looked = this.#next();
+      if (looked === undefined) break;
+      const [subject, row] = looked;
+      const fullAt = this.#fullAt(row);
+      if (fullAt <= now) this.#forget(subject);
       else if (fullAt < nearestFullAt) [nearest, nearestFullAt] = [subject, fullAt];
     }
-    if (nearest !== undefined && this.#accounts.size > this.#maxSubjects) this.#accounts.delete(nearest);
+    if (nearest !== undefined && this.#isBeyondBound) this.#forget(nearest);
+  }
+
+  get #isBeyondBound(): boolean {
+    return this.rows.size > this.#maxRows;
+  }
+
+  /** undefined: nobody is left. */
+  #next(): readonly [ScopeName, number] | undefined {
+    for (let turns = 0; turns <= SHARDS; turns++) {
+      const { done, value } = this.#hand.next();
+      if (done !== true) return value;
+      this.#handAt = (this.#handAt + 1) % SHARDS;
+      this.#hand = this.#shard(this.#handAt).entries();
+    }
+    return undefined;
+  }
+
+  #fullAt(first: number): Millis {
+    let fullAt = -Infinity;
+    for (let row = first; row !== NONE; row = this.rows.next(row)) fullAt = Math.max(fullAt, this.rows.fullAt(row));
+    return fullAt;
+  }
+
+  #forget(subject: ScopeName): void {
+    const shard = this.#shardOf(subject);
+    let row = shard.get(subject) ?? NONE;
+    shard.delete(subject);
+    while (row !== NONE) {
+      const next = this.rows.next(row);
+      this.rows.close(row);
+      row = next;
+    }
+  }
+
+  /** By its last characters, which differ most. */
+  #shardOf(subject: ScopeName): Map<ScopeName, number> {
+    const { length } = subject;
+    const mixed =
+      31 * subject.charCodeAt(length - 1) + 7 * subject.charCodeAt(length - 2) + subject.charCodeAt(length - 3);
+    return this.#shard(mixed % SHARDS);
+  }
+
+  #shard(at: number): Map<ScopeName, number> {
+    return this.#shards[at] as Map<ScopeName, number>;
   }
 }

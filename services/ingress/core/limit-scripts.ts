@@ -139,9 +139,18 @@ export interface ScriptCall {
   readonly args: ReadonlyArray<string | number>;
 }
 
+interface PlannedCounter {
+  readonly limit: ApplicableLimit;
+  readonly rate: Rate;
+  /** Among those of its subject. */
+  readonly name: string;
+  /** Its key's place, from 1 on. */
+  readonly subject: number;
+}
+
 /** What an ask's answer is about, in the order of its counters and sets. */
 export interface LimitPlan {
-  readonly counters: ReadonlyArray<{ readonly limit: ApplicableLimit; readonly rate: Rate; readonly subject: number }>;
+  readonly counters: readonly PlannedCounter[];
   readonly sets: readonly ApplicableLimit[];
   readonly counterKeys: readonly string[];
   readonly setKeys: readonly string[];
@@ -150,16 +159,17 @@ export interface LimitPlan {
 export function planOf(limits: readonly ApplicableLimit[]): LimitPlan {
   const counterKeys: string[] = [];
   const setKeys: string[] = [];
-  const counters: Array<LimitPlan['counters'][number]> = [];
+  const counters: PlannedCounter[] = [];
   const sets: ApplicableLimit[] = [];
   for (const limit of limits) {
-    const rates = ratesOf(limit.terms);
+    const { list, name } = ratesOf(limit.terms);
     const key = COUNTERS + limit.subject;
-    if (rates.length > 0 && !counterKeys.includes(key)) counterKeys.push(key);
-    for (const rate of rates) counters.push({ limit, rate, subject: counterKeys.indexOf(key) + 1 });
+    if (list.length > 0 && !counterKeys.includes(key)) counterKeys.push(key);
+    for (const rate of list)
+      counters.push({ limit, rate, name: `${rate.column}/${name}`, subject: counterKeys.indexOf(key) + 1 });
     if (limit.terms.concurrent === undefined) continue;
     sets.push(limit);
-    setKeys.push(UNDER_WAY + limit.subject);
+    setKeys.push(`${UNDER_WAY}${name}/${limit.subject}`);
   }
   return { counters, sets, counterKeys, setKeys };
 }
@@ -172,8 +182,8 @@ export function takeCall(
 ): ScriptCall {
   const args: Array<string | number> = [ask.requestId, waits.holdMs, waits.concurrentWaitMs];
   args.push(counterKeys.length, counters.length);
-  for (const { rate, subject } of counters)
-    args.push(subject, rate.counter, rate.emissionIntervalMs, rate.burst, unitsOf(ask, rate.dimension));
+  for (const { rate, name, subject } of counters)
+    args.push(subject, name, rate.emissionIntervalMs, rate.burst, unitsOf(ask, rate.dimension));
   for (const { terms } of sets) args.push(terms.concurrent ?? Infinity);
   return { keys: [...counterKeys, ...setKeys], args };
 }
@@ -191,6 +201,6 @@ export function settleCall(
   if (moved.length === 0 && setKeys.length === 0) return undefined;
   const subjects = moved.length === 0 ? [] : counterKeys;
   const args: Array<string | number> = [subjects.length, moved.length];
-  for (const { rate, subject } of moved) args.push(subject, rate.counter, rate.emissionIntervalMs, unitsOfRate(rate));
+  for (const { rate, name, subject } of moved) args.push(subject, name, rate.emissionIntervalMs, unitsOfRate(rate));
   return { keys: [...subjects, ...setKeys], args: [...args, requestId] };
 }

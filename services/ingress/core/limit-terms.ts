@@ -10,14 +10,24 @@ export type LimitDimension = RateDimension | 'concurrent';
 /** One rate of a limit, as a bucket (shared/gcra.ts). Units are requests, tokens or nano-dollars. */
 export interface Rate {
   readonly dimension: RateDimension;
-  /**
-   * Which of its subject's counters: those of the same dimension and rate are one, whatever the bursts and whoever set the
-   * limits. A limit whose rate changes is another counter, and starts anew.
-   */
-  readonly counter: string;
+  /** Its place among the three dimensions. */
+  readonly column: number;
   readonly perMinute: number;
   readonly emissionIntervalMs: Millis;
   readonly burst: number;
+}
+
+/**
+ * The rates of a limit. Limits of one subject with the same emission intervals are counted as one, whatever their bursts and
+ * whoever set them; one whose rates change is counted anew.
+ */
+export interface Rates {
+  /** In the order of their columns. */
+  readonly list: readonly Rate[];
+  /** By column; 0: no such rate. */
+  readonly intervals: readonly [requests: Millis, tokens: Millis, cost: Millis];
+  /** The same as text. */
+  readonly name: string;
 }
 
 /** A limit that holds for a request. */
@@ -84,25 +94,29 @@ export interface ActualUse {
 /** When one of the requests under way will end is not known: who is refused for their number is told to wait this long. */
 export const CONCURRENT_WAIT_MS = 1_000;
 
-const RATES = new WeakMap<LimitTerms, readonly Rate[]>();
+const RATES = new WeakMap<LimitTerms, Rates>();
 
-/** The rates of a limit, in the order in which they are looked at; made once for each. */
-export function ratesOf(terms: LimitTerms): readonly Rate[] {
+/** Made once for each. */
+export function ratesOf(terms: LimitTerms): Rates {
   const known = RATES.get(terms);
   if (known !== undefined) return known;
-  const { requestsPerMinute, tokensPerMinute, cost, burst } = terms;
-  const rates: Rate[] = [];
-  if (requestsPerMinute !== undefined)
-    rates.push(rateOf('requests', MINUTE_MS / requestsPerMinute, burst ?? requestsPerMinute));
-  if (tokensPerMinute !== undefined) rates.push(rateOf('tokens', MINUTE_MS / tokensPerMinute, tokensPerMinute));
-  if (cost !== undefined) rates.push(rateOf('cost', cost.perMs / cost.nanoUsd, cost.nanoUsd));
+  const { requestsPerMinute = 0, tokensPerMinute = 0, cost = { nanoUsd: 0, perMs: 0 }, burst } = terms;
+  const all = [
+    rateOf('requests', 0, MINUTE_MS / requestsPerMinute, burst ?? requestsPerMinute),
+    rateOf('tokens', 1, MINUTE_MS / tokensPerMinute, tokensPerMinute),
+    rateOf('cost', 2, cost.perMs / cost.nanoUsd, cost.nanoUsd),
+  ] as const;
+  const intervalOf = ({ emissionIntervalMs }: Rate): Millis =>
+    Number.isFinite(emissionIntervalMs) ? emissionIntervalMs : 0;
+  const intervals = [intervalOf(all[0]), intervalOf(all[1]), intervalOf(all[2])] as const;
+  const list = all.filter(({ column }) => (intervals[column] ?? 0) > 0);
+  const rates = { list, intervals, name: intervals.join('/') };
   RATES.set(terms, rates);
   return rates;
 }
 
-function rateOf(dimension: RateDimension, emissionIntervalMs: Millis, burst: number): Rate {
-  const perMinute = MINUTE_MS / emissionIntervalMs;
-  return { dimension, counter: `${dimension}/${emissionIntervalMs}`, perMinute, emissionIntervalMs, burst };
+function rateOf(dimension: RateDimension, column: number, emissionIntervalMs: Millis, burst: number): Rate {
+  return { dimension, column, perMinute: MINUTE_MS / emissionIntervalMs, emissionIntervalMs, burst };
 }
 
 /** What one request takes of a rate. */

@@ -3,8 +3,8 @@ import { suggest } from '../errors.ts';
 import { InvalidValue, cost, duration, fitting, integer, named, section } from '../fields.ts';
 import { HOUR, SECOND } from './waits.ts';
 
-/** A million a second; beyond that nothing is limited. */
-const requests = { min: 1, max: 60_000_000 };
+/** Some 17 million a second; beyond that nothing is limited. */
+const requests = { min: 1, max: 1_000_000_000 };
 /** A limit in money is for hours; a budget is for months. */
 const costWindow = { min: SECOND, max: 31 * 24 * HOUR };
 
