@@ -7,6 +7,8 @@ import { startAnswering } from './answer.ts';
 import { Backlog } from './backlog.ts';
 import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
+import type { KeySecret, SecretSource } from './key-secret.ts';
+import { openKeySecret } from './key-secret.ts';
 import { createLedgerMetrics } from './metrics.ts';
 import { migrate } from './migrate.ts';
 import { AttemptReaper } from './reap-attempts.ts';
@@ -23,6 +25,8 @@ const JETSTREAM_WITHIN_MS = 30_000;
 
 export interface LedgerDeps {
   readonly databaseUrl: string;
+  /** Where the secret is under which keys are kept. */
+  readonly secret: SecretSource;
   /** Connected by the caller, who closes it after `stop()`. Not the connection that carries tokens. */
   readonly bus: Bus;
   readonly clock: Clock;
@@ -37,13 +41,16 @@ export interface Ledger {
   readonly id: string;
   /** For keys and reports in the same process; closed by `stop`. */
   readonly db: Database;
+  /** For those who make keys in the same process. */
+  readonly secret: KeySecret;
   /** Records and acknowledges the events in hand, then ends. Waits no longer than one statement may take (15 s). */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a ledger; as many as wanted may share one database and one stream.
- * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need
+ * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need; Error that says what to
+ * set where the keys are kept under another secret
  */
 export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream } = deps;
@@ -59,10 +66,14 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   });
 
   const db = openDatabase({ url: databaseUrl, log });
+  const secret = await openKeySecret(db, deps.secret).catch(async (failure: unknown) => {
+    await db.destroy();
+    throw failure;
+  });
   const backlog = new Backlog(bus);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
-  const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
+  const answering = startAnswering({ id, bus, db, secret, log, backlog: () => backlog.messages });
   const reaper = new AttemptReaper({
     ...{ bus, db, clock, log },
     backlog: () => backlog.messages,
@@ -74,6 +85,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   return {
     id,
     db,
+    secret,
     stop: async () => {
       answering.stop();
       backlog.stop();

@@ -1,23 +1,10 @@
 import type { z } from 'zod';
-import {
-  choice,
-  duration,
-  eitherList,
-  integer,
-  list,
-  named,
-  secret,
-  section,
-  size,
-  text,
-  url,
-  urlList,
-} from './fields.ts';
+import { choice, duration, integer, list, named, section, size, text, url, urlList } from './fields.ts';
+import { authFields } from './schema/auth.ts';
+import { checkNetwork } from './schema/names.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { LONGEST, MINUTE, SECOND } from './schema/waits.ts';
-import { OVERRIDE_NAMES } from './types.ts';
-import type { OverridesAllowed } from './types.ts';
 
 const DEFAULTS = {
   /** This machine only: who opens the door to others says so. */
@@ -38,20 +25,8 @@ const serverFields = section({
   body_limit: size({ min: 1_024, max: 1_024 ** 3 }).default(DEFAULTS.bodyLimitBytes),
   request_timeout: duration({ min: SECOND, max: LONGEST }).default(DEFAULTS.requestTimeoutMs),
   keep_alive: duration({ min: SECOND, max: 10 * MINUTE }).default(DEFAULTS.keepAliveMs),
+  trusted_proxies: list(text(checkNetwork)).default([]),
 });
-
-/** `all`, `none`, or a list of names. */
-const overridesFields = eitherList(
-  choice(['all', 'none']).transform((word): OverridesAllowed => (word === 'all' ? word : [])),
-  list(choice(OVERRIDE_NAMES)),
-);
-
-const keyFields = section(
-  { name: text(), key: secret(), team: text().optional(), overrides: overridesFields.default('all') },
-  ['budget'],
-);
-
-const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
 
 /** The file as the user writes it, checked value by value; what concerns several values is in check-references.ts. */
 export const ConfigFile = section(
