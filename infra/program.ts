@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBlockCommands } from './commands/blocks.ts';
 import { addConfigCommands } from './commands/config.ts';
 import { addDeploymentsCommands } from './commands/deployments.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -68,6 +69,7 @@ DEBUG=sluice or --verbose prints the stack of an error. NO_COLOR=1 turns colours
   addLedgerCommand(program);
   program.commandsGroup('Manage:');
   addKeysCommands(program);
+  addBlockCommands(program);
   addDeploymentsCommands(program);
   addUsageCommand(program);
   program.commandsGroup('Look:');

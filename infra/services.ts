@@ -1,5 +1,6 @@
 import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
+import type { SecretSource } from '../services/ledger/key-secret.ts';
 import type { Ledger } from '../services/ledger/main.ts';
 import { Bus } from '../shared/bus.ts';
 import { Catalog } from '../shared/catalog.ts';
@@ -50,8 +51,8 @@ export interface RunningIngress extends RunningService {
   readonly url: string;
 }
 
-/** `db` is for keys and reports in the same process. */
-export type RunningLedger = RunningService & Pick<Ledger, 'db'>;
+/** `db` and `secret` are for keys and reports in the same process. */
+export type RunningLedger = RunningService & Pick<Ledger, 'db' | 'secret'>;
 
 export async function runRouter(options: RunOptions): Promise<RunningService> {
   const { config, clock, registry } = options;
@@ -101,7 +102,7 @@ export async function runLedger(options: RunLedgerOptions): Promise<RunningLedge
   const { startLedger } = await import('../services/ledger/main.ts');
   return withBuses('ledger', options, ['sluice-ledger'], async ([bus]) => {
     const ledger = await startLedger({
-      ...{ databaseUrl, bus, clock, log, registry, retention: config.retention },
+      ...{ databaseUrl, secret: secretOf(config), bus, clock, log, registry, retention: config.retention },
       ...{ budgets: config.budgets, webhooks: config.alerts.webhooks },
     });
     const canRead = async (): Promise<string | null> => {
@@ -111,7 +112,7 @@ export async function runLedger(options: RunLedgerOptions): Promise<RunningLedge
         () => 'Postgres does not answer',
       );
     };
-    return { id: ledger.id, db: ledger.db, notReady: canRead, stop: () => ledger.stop() };
+    return { id: ledger.id, db: ledger.db, secret: ledger.secret, notReady: canRead, stop: () => ledger.stop() };
   });
 }
 
@@ -237,6 +238,11 @@ async function sharedLimitsAt(
     import('../shared/redis-presence.ts'),
   ]);
   return connectRedis(url, { name, timeoutMs: REDIS_DEADLINE_MS });
+}
+
+/** Where the secret is under which keys are kept. */
+export function secretOf({ auth, dataDir }: Config): SecretSource {
+  return { configured: auth.secret, dataDir };
 }
 
 function catalogOf(config: Config): Catalog {

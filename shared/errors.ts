@@ -76,6 +76,7 @@ export const ERRORS = {
   shutting_down: { status: 503, type: 'server_error', retry: 'later' },
   broker_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   router_unavailable: { status: 503, type: 'server_error', retry: 'later' },
+  issuer_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   ledger_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   deadline_exceeded: { status: 504, type: 'server_error', retry: 'never' },
   internal: { status: 500, type: 'server_error', retry: 'never' },

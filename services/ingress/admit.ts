@@ -5,7 +5,8 @@ import { sketchOf } from '../../shared/dialects/openai-needs.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import { makeRequestId } from '../../shared/ids.ts';
-import type { Principal } from '../../shared/messages/envelope.ts';
+import type { Caller } from './caller.ts';
+import { refuseForbiddenNames, withinRegions } from './core/allowed-names.ts';
 import type { RequestHeaders } from './core/read-overrides.ts';
 import { readOverrides } from './core/read-overrides.ts';
 import type { AdmittedRequest } from './request.ts';
@@ -16,7 +17,7 @@ const SHORT_PROMPT_TOKENS = 4_096;
 
 /** What a request says of itself besides its body. */
 export interface RequestContext {
-  readonly principal: Principal;
+  readonly caller: Caller;
   readonly headers: RequestHeaders;
   /** The named router it came through. */
   readonly via?: string | undefined;
@@ -34,11 +35,13 @@ export interface AdmitDeps {
  */
 export function admit(
   parsed: ParsedRequest,
-  { principal, headers, via }: RequestContext,
+  { caller: { principal, policy }, headers, via }: RequestContext,
   { catalog, clock, requestTimeoutMs }: AdmitDeps,
 ): AdmittedRequest {
   const { model, prompt, sluice } = parsed;
-  const { overrides, lane, timeoutMs } = readOverrides(sluice, headers, principal);
+  const { overrides: said, lane, timeoutMs } = readOverrides(sluice, headers, principal);
+  refuseForbiddenNames(policy, { model, overrides: said }, catalog, via);
+  const overrides = withinRegions(policy, said);
   // A name that nobody knows is the router's to refuse.
   const resolution = catalog.resolve(model, { router: via, overrides });
   const isSketched = resolution?.policy.strategy === 'complexity' && prompt !== undefined;

@@ -10,10 +10,10 @@ import { makeInstanceId } from '../../shared/ids.ts';
 import { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
-import { KeyChanged } from '../../shared/messages/key.ts';
+import { RulesChanged } from '../../shared/messages/rules.ts';
 import { poolsOf } from '../../shared/pools.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
-import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
+import { beatWildcard, RULES_CHANGED } from '../../shared/subjects.ts';
 import { Authenticator } from './authenticate.ts';
 import { SlotsAhead } from './core/slots-ahead.ts';
 import { TranscriptRoom } from './core/transcript.ts';
@@ -23,8 +23,10 @@ import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
 import { IngressMetrics } from './metrics.ts';
 import { Outgoing } from './outgoing.ts';
+import { RevisionWatch } from './revision-watch.ts';
 import { RouteBook } from './route-terms.ts';
 import { Routers } from './routers.ts';
+import { RuleBook } from './rule-book.ts';
 import { buildServer } from './server.ts';
 import { Uploads } from './uploads.ts';
 import { Witness } from './witness.ts';
@@ -102,13 +104,21 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     random: Math.random,
     keepAliveMs: config.server.keepAliveMs,
   });
-  const authenticator = new Authenticator(config.auth, bus, clock);
+  const { trustedProxies } = config.server;
+  const authenticator = new Authenticator(config.auth, bus, clock, { trustedProxies });
+  const rules = new RuleBook({ bus, clock });
+  const revisions = new RevisionWatch(log, ({ keys, scopes }) => {
+    authenticator.forget(keys);
+    rules.forget(scopes);
+    rules.warm();
+  });
   const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
   const watch = new DeploymentWatch({ clock, forced, configured: configuredDeployments(config) });
   const { bodyLimitBytes, requestTimeoutMs } = config.server;
   const app = buildServer({
     authenticator,
+    rules,
     exchanges,
     clock,
     requestTimeoutMs,
@@ -135,11 +145,13 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => {
       health.onLedgerBeat(beat);
       watch.onLedgerBeat(beat);
+      revisions.onLedgerBeat(beat, clock.now());
     }),
-    bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
+    bus.onMessage(RULES_CHANGED, RulesChanged, (change) => revisions.onRulesChanged(change, clock.now())),
   ];
   bus.onConnection((isConnected) => {
     if (isConnected) return;
+    revisions.onConnectionLost();
     exchanges.onBrokerGone();
     routers.clear();
     ahead.clear();
@@ -155,6 +167,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     exchanges.sweep(now);
     witness.sweep(now);
     watch.sweep(now, stalledMs);
+    revisions.sweep(now);
   }, SWEEP_EVERY_MS);
 
   /**

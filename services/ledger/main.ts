@@ -13,6 +13,8 @@ import { LeaseDesk } from './budgets/leases.ts';
 import { createBudgetMetrics } from './budgets/metrics.ts';
 import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
+import type { KeySecret, SecretSource } from './key-secret.ts';
+import { openKeySecret } from './key-secret.ts';
 import { createLedgerMetrics } from './metrics.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { migrate } from './migrate.ts';
@@ -34,6 +36,8 @@ const KEEP_ALL: RetentionConfig = {
 
 export interface LedgerDeps {
   readonly databaseUrl: string;
+  /** Where the secret is under which keys are kept. */
+  readonly secret: SecretSource;
   /** Connected by the caller, who closes it after `stop()`. Not the connection that carries tokens. */
   readonly bus: Bus;
   readonly clock: Clock;
@@ -54,13 +58,16 @@ export interface Ledger {
   readonly id: string;
   /** For keys and reports in the same process; closed by `stop`. */
   readonly db: Database;
+  /** For those who make keys in the same process. */
+  readonly secret: KeySecret;
   /** Records and acknowledges the events in hand, then ends. Waits no longer than one statement may take (15 s). */
   stop(): Promise<void>;
 }
 
 /**
  * Starts a ledger; as many as wanted may share one database and one stream.
- * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need
+ * @throws what Postgres or JetStream said when they do not come up in time, or refuse what we need; Error that says what to
+ * set where the keys are kept under another secret
  */
 export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const { databaseUrl, bus, clock, log, registry = new Registry(), random = Math.random, stream, webhooks = [] } = deps;
@@ -76,6 +83,10 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   });
 
   const db = openDatabase({ url: databaseUrl, log });
+  const secret = await openKeySecret(db, deps.secret).catch(async (failure: unknown) => {
+    await db.destroy();
+    throw failure;
+  });
   try {
     if (deps.budgets !== undefined) await keepConfigured(db, deps.budgets);
   } catch (cause) {
@@ -94,8 +105,8 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   });
   const budgetMetrics = createBudgetMetrics(registry);
   const leases = new LeaseDesk({ bus, db, clock, metrics: budgetMetrics });
-  const openOthers = (): Subscription => leases.open();
-  const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages, openOthers });
+  const openOthers = (): Subscription[] => [leases.open()];
+  const answering = startAnswering({ id, bus, db, secret, log, backlog: () => backlog.messages, openOthers });
   const emptyForMs = (): number => backlog.emptyForMs;
   const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, emptyForMs });
   log.info({ ledger: id }, 'ledger started');
@@ -103,6 +114,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   return {
     id,
     db,
+    secret,
     stop: async () => {
       answering.stop();
       backlog.stop();

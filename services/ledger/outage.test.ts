@@ -16,6 +16,7 @@ import { createKey, hashOfToken } from './keys.ts';
 import { startLedger } from './main.ts';
 import { countAttempts, until } from './testing/counts.ts';
 import { publishEvents } from './testing/publish.ts';
+import { TEST_SECRET } from './testing/secret.ts';
 import { usageEvents } from './testing/usage-event.ts';
 
 const log = createLog('silent', 'test');
@@ -39,8 +40,8 @@ afterAll(async () => {
 
 test('Postgres goes and comes back under load: told at once, nothing lost, nothing twice, no storm of redeliveries', async () => {
   const bus = await Bus.connect({ url: nats.url, name: 'test', log });
-  const ledger = await startLedger({ databaseUrl: postgres.url, bus, clock: systemClock, log });
-  const { token } = await createKey(ledger.db, { name: 'one' });
+  const ledger = await startLedger({ databaseUrl: postgres.url, secret: TEST_SECRET, bus, clock: systemClock, log });
+  const { token } = await createKey(ledger.db, { name: 'one' }, ledger.secret);
   const askForKey = (): Promise<KeyAnswer> =>
     bus.request(ledgerSubject('key'), { v: 1, hash: hashOfToken(token) }, KeyAnswer, 3_000);
   expect(await askForKey()).toMatchObject({ principal: { keyName: 'one' } });

@@ -110,7 +110,7 @@ export interface ApiKeysTable {
   id: string;
   /** Unique among the keys that are not revoked. */
   name: string;
-  /** SHA-256 of the token, lower-case hex. */
+  /** Of the token, lower-case hex: an HMAC of its SHA-256, or of an older release the SHA-256 itself (`hash_kind`). */
   hash: string;
   /** The token's first characters, so that its owner recognizes it. */
   prefix: string;
@@ -135,7 +135,7 @@ export interface ApiKeysTable {
   may_name: Generated<string[] | null>;
   tags: Tags;
   log_payloads: Generated<'none' | 'redacted' | 'full'>;
-  /** Of the token before the last rotation, good until `old_hash_until`. */
+  /** Of the token before the last rotation, good until `old_hash_until`; an HMAC always. */
   old_hash: Generated<string | null>;
   old_hash_until: Generated<Date | null>;
   hash_kind: Generated<'sha256' | 'hmac'>;
@@ -308,6 +308,13 @@ export interface PoisonedEventsTable {
   put_aside_at: Generated<Date>;
 }
 
+/** One row: tells whether a secret is the one that the keys are kept under. */
+export interface KeySecretTable {
+  is_only: Generated<boolean>;
+  fingerprint: string;
+  claimed_at: Generated<Date>;
+}
+
 export interface Tables {
   attempts: AttemptsTable;
   corrections: CorrectionsTable;
@@ -321,6 +328,7 @@ export interface Tables {
   teams: TeamsTable;
   users: UsersTable;
   revisions: RevisionsTable;
+  key_secret: KeySecretTable;
   limits: LimitsTable;
   blocks: BlocksTable;
   budgets: BudgetsTable;

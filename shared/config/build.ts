@@ -1,5 +1,6 @@
 import { buildBudgets } from './build-budgets.ts';
 import { buildLimits } from './build-limits.ts';
+import { buildAuth } from './build-auth.ts';
 import { buildProviders } from './build-provider.ts';
 import { buildRouter, buildRoutes } from './build-route.ts';
 import type { ConfigFile } from './schema.ts';
@@ -23,15 +24,13 @@ export function buildConfig(parsed: ConfigFile, { file, dataDir, env }: Origin):
       bodyLimitBytes: server.body_limit,
       requestTimeoutMs: server.request_timeout,
       keepAliveMs: server.keep_alive,
+      trustedProxies: server.trusted_proxies,
     },
     nats: { url: parsed.nats.url },
     database: { url: parsed.database.url },
     redis: { url: parsed.redis.url },
     dataDir,
-    auth: {
-      adminKey: auth.admin_key,
-      keys: auth.keys.map(({ name, key, team, overrides }) => ({ name, key, team, overrides })),
-    },
+    auth: buildAuth(auth),
     providers: buildProviders(parsed.providers, env),
     routes: buildRoutes(parsed.routes),
     routers: Array.from(parsed.routers, ([name, router]) => buildRouter(name, router)),

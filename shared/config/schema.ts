@@ -1,26 +1,12 @@
 import type { z } from 'zod';
-import {
-  choice,
-  duration,
-  eitherList,
-  integer,
-  list,
-  named,
-  secret,
-  section,
-  size,
-  text,
-  url,
-  urlList,
-  wordOrDuration,
-} from './fields.ts';
-import { alertsFields, budgetsFields, keyBudgetFields } from './schema/budgets.ts';
-import { limitsFields, limitTermsFields } from './schema/limits.ts';
+import { choice, duration, integer, list, named, section, size, text, url, urlList, wordOrDuration } from './fields.ts';
+import { authFields } from './schema/auth.ts';
+import { alertsFields, budgetsFields } from './schema/budgets.ts';
+import { limitsFields } from './schema/limits.ts';
+import { checkNetwork } from './schema/names.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
 import { HOUR, LONGEST, MINUTE, SECOND } from './schema/waits.ts';
-import { OVERRIDE_NAMES } from './types.ts';
-import type { OverridesAllowed } from './types.ts';
 
 const DAY = 24 * HOUR;
 /** For less than a month nothing is kept: budgets of a month look back. For ever begins at a century. */
@@ -50,24 +36,8 @@ const serverFields = section({
   body_limit: size({ min: 1_024, max: 1_024 ** 3 }).default(DEFAULTS.bodyLimitBytes),
   request_timeout: duration({ min: SECOND, max: LONGEST }).default(DEFAULTS.requestTimeoutMs),
   keep_alive: duration({ min: SECOND, max: 10 * MINUTE }).default(DEFAULTS.keepAliveMs),
+  trusted_proxies: list(text(checkNetwork)).default([]),
 });
-
-/** `all`, `none`, or a list of names. */
-const overridesFields = eitherList(
-  choice(['all', 'none']).transform((word): OverridesAllowed => (word === 'all' ? word : [])),
-  list(choice(OVERRIDE_NAMES)),
-);
-
-const keyFields = section({
-  name: text(),
-  key: secret(),
-  team: text().optional(),
-  overrides: overridesFields.default('all'),
-  budget: keyBudgetFields.optional(),
-  limits: limitTermsFields.optional(),
-});
-
-const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
 
 const kept = () => wordOrDuration('forever', KEPT);
 

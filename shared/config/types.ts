@@ -2,6 +2,7 @@ import type { Period } from '../budgets.ts';
 import type { LogLevel } from '../log.ts';
 import type { OnBudgetEnd } from '../messages/rules.ts';
 import type { LimitTerms } from '../messages/rules.ts';
+import type { KeyPolicy, Role } from '../messages/key.ts';
 import type { Capability, Price } from '../pricing.ts';
 import type { ScopeName } from '../scope.ts';
 
@@ -82,12 +83,18 @@ export interface ServerConfig {
   readonly requestTimeoutMs: number;
   /** How long a stream may be silent before an SSE comment line is sent. */
   readonly keepAliveMs: number;
+  /** Networks (CIDR) of proxies whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: ReadonlyArray<string>;
 }
 
 export interface AuthConfig {
   /** undefined: made at first start. */
   readonly adminKey: string | undefined;
+  /** Under which the ledger keeps the hashes of tokens; undefined: made at first start, in the data folder. */
+  readonly secret: string | undefined;
   readonly keys: ReadonlyArray<KeyConfig>;
+  /** Whose bearer tokens (JWT) stand for users. Issuers and names are unique. */
+  readonly jwt: ReadonlyArray<IssuerConfig>;
 }
 
 /** A client key as it stands in the file; `name` and `key` are both unique. */
@@ -95,8 +102,33 @@ export interface KeyConfig {
   readonly name: string;
   readonly key: string;
   readonly team: string | undefined;
+  readonly user: string | undefined;
+  readonly organisation: string | undefined;
   /** What a request with this key may say of its own routing. */
   readonly overrides: OverridesAllowed;
+  readonly policy: Readonly<KeyPolicy>;
+}
+
+/** Who signs tokens, and what their claims mean. */
+export interface IssuerConfig {
+  /** What its tokens say as `iss`, to the letter. */
+  readonly issuer: string;
+  /** Stands for it in usage and scopes: `key:jwt:<name>`. */
+  readonly name: string;
+  /** One of these must be the token's. Never empty. */
+  readonly audience: ReadonlyArray<string>;
+  /** undefined: its discovery document says (`/.well-known/openid-configuration`). */
+  readonly jwksUrl: string | undefined;
+  /** Names of claims; dots lead into objects. undefined: none. */
+  readonly claims: {
+    readonly user: string;
+    readonly team: string | undefined;
+    readonly organisation: string | undefined;
+    readonly role: string | undefined;
+    readonly tags: string | undefined;
+  };
+  /** What a value of the role's claim stands for; values that are not here are callers'. */
+  readonly roles: ReadonlyMap<string, Role>;
 }
 
 /** `all`, or the names of the overrides that are allowed. */

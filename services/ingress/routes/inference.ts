@@ -2,20 +2,24 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { suggest } from '../../../shared/config/errors.ts';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import { GatewayError } from '../../../shared/errors.ts';
-import type { Endpoint, Principal } from '../../../shared/messages/envelope.ts';
+import type { Endpoint } from '../../../shared/messages/envelope.ts';
 import type { AdmitDeps } from '../admit.ts';
 import { admit } from '../admit.ts';
 import type { Authenticator } from '../authenticate.ts';
+import type { Caller } from '../caller.ts';
 import type { Exchanges } from '../exchanges.ts';
+import { refuseBlocked, scopesOfRequest } from '../refuse-blocked.ts';
+import type { RuleBook } from '../rule-book.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    principal: Principal | null;
+    caller: Caller | null;
   }
 }
 
 export interface InferenceDeps extends AdmitDeps {
   readonly authenticator: Authenticator;
+  readonly rules: Pick<RuleBook, 'rulesOf'>;
   readonly exchanges: Exchanges;
 }
 
@@ -26,7 +30,7 @@ const PATHS: Readonly<Record<string, Endpoint>> = { '/v1/chat/completions': 'cha
 
 /** The routes that ask a model: authenticate → parse → admit → hand over to an exchange, which owns the answer. */
 export function inferenceRoutes(app: FastifyInstance, deps: InferenceDeps): void {
-  app.decorateRequest('principal', null);
+  app.decorateRequest('caller', null);
   for (const [path, endpoint] of Object.entries(PATHS)) {
     const onRequest = [refuseWhenFull(deps), authenticate(deps)];
     app.post(path, { onRequest }, (request, reply) => exchange(deps, endpoint, request, reply));
@@ -40,15 +44,15 @@ export function inferenceRoutes(app: FastifyInstance, deps: InferenceDeps): void
 /** Runs before the body is read: nobody's bytes are taken in before it is known whose they are. */
 export function authenticate({ authenticator }: Pick<InferenceDeps, 'authenticator'>) {
   return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    const found = attempt(() => authenticator.authenticate(request.headers));
+    const found = attempt(() => authenticator.authenticate(request.headers, request.socket.remoteAddress));
     if (found instanceof Error) return done(found);
     if (!(found instanceof Promise)) {
-      request.principal = found;
+      request.caller = found;
       return done();
     }
     found.then(
-      (principal) => {
-        request.principal = principal;
+      (caller) => {
+        request.caller = caller;
         done();
       },
       (failure: unknown) => done(GatewayError.from(failure)),
@@ -83,13 +87,17 @@ function exchange(
   request: FastifyRequest,
   reply: FastifyReply,
   via?: string,
-): void {
-  const { principal, headers } = request;
-  if (principal === null) throw new GatewayError('internal', 'A request without a principal.');
+): void | Promise<void> {
+  const { caller, headers } = request;
+  if (caller === null) throw new GatewayError('internal', 'A request without a caller.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const admitted = admit(parseOpenAiRequest(endpoint, body), { principal, headers, via }, deps);
-  reply.hijack();
-  deps.exchanges.begin(admitted, reply.raw);
+  const admitted = admit(parseOpenAiRequest(endpoint, body), { caller, headers, via }, deps);
+  const begin = (): void => {
+    reply.hijack();
+    deps.exchanges.begin(admitted, reply.raw);
+  };
+  const passed = refuseBlocked(deps.rules, scopesOfRequest(caller, admitted, deps.catalog));
+  return passed instanceof Promise ? passed.then(begin) : begin();
 }
 
 function attempt<T>(run: () => T): T | Error {
