@@ -159,6 +159,8 @@ describe('what is not configured', () => {
         routes: [],
         routers: [],
         queueWeights: new Map(),
+        budgets: [],
+        alerts: { webhooks: [] },
         logging: { level: 'info' },
       });
     },
@@ -336,6 +338,8 @@ test('a file with every supported key', () => {
       { name: 'open', overrides: {}, routes: [] },
     ],
     queueWeights: new Map([['platform', 3]]),
+    budgets: [],
+    alerts: { webhooks: [] },
     logging: { level: 'debug' },
   });
 });

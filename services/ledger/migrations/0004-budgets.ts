@@ -82,7 +82,9 @@ export const budgets: Migration = {
     await sql`comment on column budget_leases.settled_nano_usd is 'moved to spent by events; the window has amount - settled as leased'`.execute(
       db,
     );
-    await sql`create index budget_leases_by_window on budget_leases (budget_id, subject, starts_at) where not is_closed`.execute(db);
+    await sql`create index budget_leases_by_window on budget_leases (budget_id, subject, starts_at) where not is_closed`.execute(
+      db,
+    );
     await sql`create index budget_leases_by_expiry on budget_leases (expires_at)`.execute(db);
 
     await sql`
