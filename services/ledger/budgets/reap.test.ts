@@ -85,7 +85,7 @@ test('a raise that is over is taken back', async () => {
   expect(await getBudget(setup.db, budget)).toMatchObject({ raisedByNanoUsd: 0, raisedUntilEpochMs: null });
 });
 
-test('what has left a rolling budget is taken off, from its excess first', async () => {
+test('what has left a rolling budget is taken off, and its excess with it', async () => {
   const team = 'rolling';
   const { id } = await makeBudget(setup.db, {
     ...{ scope: `team:${team}`, amountNanoUsd: 10, per: 'rolling', rollingMs: MINUTE },
