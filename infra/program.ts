@@ -45,6 +45,8 @@ export function buildProgram(): Command {
     .showHelpAfterError('Run it with --help to see what there is.')
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'sluice: ')) })
     .exitOverride()
+    // A command's options and those of a command below it may have the same names.
+    .enablePositionalOptions()
     .addHelpText(
       'after',
       `

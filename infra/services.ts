@@ -77,7 +77,7 @@ export async function runWorker(options: RunOptions): Promise<RunningService> {
   return withBuses('worker', options, ['sluice-worker', 'sluice-worker-journal'], ([bus, journalBus]) =>
     withForced(bus, async (forced) => {
       const { providers, stopProviders } = await withSimulated(config.providers, { clock, log });
-      const redis = await sharedLimitsAt(config.redis.url);
+      const redis = await sharedLimitsAt(config.redis.url, 'sluice-worker');
       try {
         const catalog = catalogOf(config);
         const workers = startWorkers({ bus, journalBus, clock, log, catalog, registry, providers, forced, redis });
@@ -101,7 +101,7 @@ export async function runLedger(options: RunLedgerOptions): Promise<RunningLedge
   const { startLedger } = await import('../services/ledger/main.ts');
   return withBuses('ledger', options, ['sluice-ledger'], async ([bus]) => {
     const ledger = await startLedger({
-      ...{ databaseUrl, bus, clock, log, registry },
+      ...{ databaseUrl, bus, clock, log, registry, retention: config.retention },
       ...{ budgets: config.budgets, webhooks: config.alerts.webhooks },
     });
     const canRead = async (): Promise<string | null> => {
@@ -226,14 +226,17 @@ async function redisCheck(url: string | undefined): Promise<{ pingRedis?: () => 
   return { pingRedis: async () => void (await pingRedis(url, REDIS_TIMEOUT_MS)) };
 }
 
-/** Where workers share their limits; undefined where no Redis is configured. */
-async function sharedLimitsAt(url: string | undefined): Promise<RedisConnection | undefined> {
+/** Where the instances of a service share their limits; undefined where no Redis is configured. */
+async function sharedLimitsAt(
+  url: string | undefined,
+  name: 'sluice-worker' | 'sluice-ingress',
+): Promise<RedisConnection | undefined> {
   if (url === undefined) return undefined;
   const [{ connectRedis }, { REDIS_DEADLINE_MS }] = await Promise.all([
     import('../shared/redis.ts'),
-    import('../services/workers/shared-limits.ts'),
+    import('../shared/redis-presence.ts'),
   ]);
-  return connectRedis(url, { name: 'sluice-worker', timeoutMs: REDIS_DEADLINE_MS });
+  return connectRedis(url, { name, timeoutMs: REDIS_DEADLINE_MS });
 }
 
 function catalogOf(config: Config): Catalog {

@@ -93,6 +93,8 @@ export interface ErrorDetails {
   readonly retryAfterMs?: number | undefined;
   /** What the provider answered, where its own words should reach the client. */
   readonly upstream?: UpstreamError | undefined;
+  /** What the answer says besides, in headers; it does not cross NATS. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly cause?: unknown;
 }
 
@@ -119,6 +121,7 @@ export class GatewayError extends Error {
   readonly param: string | undefined;
   readonly retryAfterMs: number | undefined;
   readonly upstream: UpstreamError | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -126,6 +129,7 @@ export class GatewayError extends Error {
     this.param = details.param;
     this.retryAfterMs = details.retryAfterMs;
     this.upstream = details.upstream;
+    this.headers = details.headers;
   }
 
   get policy(): ErrorPolicy {

@@ -51,6 +51,7 @@ export function admit(
     ...parsed,
     // Set anew: to leave them out of the copy takes ten times as long as the copy.
     sluice: undefined,
+    metadata: undefined,
     prompt: undefined,
     id: makeRequestId(),
     principal,

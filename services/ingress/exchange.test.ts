@@ -138,6 +138,7 @@ class World {
           overrides: undefined,
           sketch: undefined,
           sluice: undefined,
+          metadata: undefined,
           prompt: undefined,
           nameKey: 'r',
         },

@@ -247,7 +247,8 @@ export class Exchange implements RunOwner {
     if (isRetry) metrics.retries.inc({ route: this.#terms.label });
     const continues = this.#shown?.continuation?.continues;
     const attempt = this.#history.begin(placed);
-    run.submit(placed, { attempt, deadline: this.#deadline, creditBytes: this.#relay.creditBytes, continues });
+    const { earlier } = this.#history;
+    run.submit(placed, { attempt, deadline: this.#deadline, creditBytes: this.#relay.creditBytes, continues, earlier });
     if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
       this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
   }

@@ -7,6 +7,7 @@ import type { Lane, Principal, PromptSketch } from '../../shared/messages/envelo
 export interface AdmittedRequest extends ParsedRequest {
   /** These were read, and are let go: a request may last for minutes. */
   readonly sluice: undefined;
+  readonly metadata: undefined;
   readonly prompt: undefined;
   readonly id: string;
   readonly principal: Principal;

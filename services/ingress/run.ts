@@ -114,8 +114,11 @@ export class Run implements StreamOwner {
     const startedAt = clock.now();
     const startedEpochMs = clock.epochMs();
     const deadlineEpochMs = startedEpochMs + Math.round(terms.deadline - startedAt);
+    const task = taskOf(this.#request, placed, { ...terms, deadlineEpochMs });
+    const { account, earlier } = task;
     const seen: SeenAttempt = {
       request: { id, principal, model, endpoint, stream: isStream, traceparent, lane },
+      charged: { ...(account === undefined ? {} : { account }), ...(earlier === undefined ? {} : { earlier }) },
       placed,
       attempt: terms.attempt,
       startedEpochMs,
@@ -127,7 +130,7 @@ export class Run implements StreamOwner {
     this.#seen = seen;
     this.#state = { kind: 'running', stream, seen, nextSequence: 0 };
     workers.began(placed.worker);
-    outgoing.open(placed.worker, stream, taskOf(this.#request, placed, { ...terms, deadlineEpochMs }), body);
+    outgoing.open(placed.worker, stream, task, body);
   }
 
   /** The client has taken `bytes` more of this attempt's answer. */

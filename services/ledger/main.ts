@@ -1,11 +1,13 @@
 import { Registry } from 'prom-client';
 import type { Bus, Subscription } from '../../shared/bus.ts';
 import type { Clock } from '../../shared/clock.ts';
+import type { RetentionConfig } from '../../shared/config.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import type { BudgetConfig, WebhookConfig } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
 import { startAnswering } from './answer.ts';
 import { Backlog } from './backlog.ts';
+import { moveBalances } from './budgets/balances.ts';
 import { keepConfigured } from './budgets/configured.ts';
 import { startBudgetJobs } from './budgets/jobs.ts';
 import { LeaseDesk } from './budgets/leases.ts';
@@ -13,7 +15,11 @@ import { createBudgetMetrics } from './budgets/metrics.ts';
 import { consumeUsage } from './consume.ts';
 import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { migrate } from './migrate.ts';
+import { AttemptReaper } from './reap-attempts.ts';
+import type { MoveBalances } from './record.ts';
+import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import type { UsageStreamOptions } from './stream.ts';
@@ -23,6 +29,10 @@ import { waitUntilUp } from './wait-until-up.ts';
 const POSTGRES_WITHIN_MS = 60_000;
 /** A single server has JetStream from the start, a cluster elects a leader first. */
 const JETSTREAM_WITHIN_MS = 30_000;
+
+const KEEP_ALL: RetentionConfig = {
+  ...{ attemptsMs: undefined, hourlyRollupsMs: undefined, dailyRollupsMs: undefined, poisonedMs: undefined },
+};
 
 export interface LedgerDeps {
   readonly databaseUrl: string;
@@ -34,6 +44,8 @@ export interface LedgerDeps {
   readonly registry?: Registry | undefined;
   readonly random?: () => number;
   readonly stream?: UsageStreamOptions | undefined;
+  /** Absent: everything is kept. */
+  readonly retention?: RetentionConfig | undefined;
   /** Those of the configuration file; not given: they stay as they are. */
   readonly budgets?: readonly BudgetConfig[] | undefined;
   /** Who is told when budgets reach their thresholds; by default the log alone. */
@@ -74,13 +86,22 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   }
   const backlog = new Backlog(bus, clock);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
-  const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
   const budgetMetrics = createBudgetMetrics(registry);
+  const move: MoveBalances = (transaction, fresh) =>
+    moveBalances(transaction, fresh, (excess) => budgetMetrics.excessNanoUsd.inc(Number(excess)));
+  const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream, moveBalances: move });
+  const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
+  const reaper = new AttemptReaper({
+    ...{ bus, db, clock, log },
+    backlog: () => backlog.messages,
+    record: (events) => recordEvents(db, events, move),
+    onReaped: (attempts) => metrics.reaped.inc(attempts),
+  });
   const leases = new LeaseDesk({ bus, db, clock, metrics: budgetMetrics });
   const openOthers = (): Subscription => leases.open();
   const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages, openOthers });
-  const emptyForMs = (): number => backlog.emptyForMs;
-  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, emptyForMs });
+  const recordedForMs = (): number => Math.max(backlog.emptyForMs, reaper.lookedForMs);
+  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, recordedForMs });
   log.info({ ledger: id }, 'ledger started');
 
   return {
@@ -89,7 +110,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     stop: async () => {
       answering.stop();
       backlog.stop();
-      await Promise.all([consumer.stop(), jobs.stop(), leases.idle()]);
+      await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop(), jobs.stop(), leases.idle()]);
       await bus.flush();
       await db.destroy();
     },

@@ -5,9 +5,10 @@ import { createLog } from '../../shared/log.ts';
 import { freshDatabase } from '../../test/support/fresh.ts';
 import { openDatabase } from './database.ts';
 import { listKeys, lookupByHash } from './keys.ts';
+import { recentAttempts } from './list-attempts.ts';
 import { migrate } from './migrate.ts';
 import { MIGRATIONS } from './migrations/index.ts';
-import { recentAttempts, reportUsage } from './usage-report.ts';
+import { reportUsage } from './usage-report.ts';
 
 const log = createLog('silent', 'test');
 

@@ -1,8 +1,9 @@
 import { buildBudgets } from './build-budgets.ts';
+import { buildLimits } from './build-limits.ts';
 import { buildProviders } from './build-provider.ts';
 import { buildRouter, buildRoutes } from './build-route.ts';
 import type { ConfigFile } from './schema.ts';
-import type { Config } from './types.ts';
+import type { Config, RetentionConfig } from './types.ts';
 
 interface Origin {
   readonly file: string | undefined;
@@ -34,11 +35,23 @@ export function buildConfig(parsed: ConfigFile, { file, dataDir, env }: Origin):
     providers: buildProviders(parsed.providers, env),
     routes: buildRoutes(parsed.routes),
     routers: Array.from(parsed.routers, ([name, router]) => buildRouter(name, router)),
+    limits: buildLimits(parsed),
     queueWeights: parsed.queue.weights,
     budgets: buildBudgets(parsed),
     alerts: parsed.alerts,
     logging: { level: parsed.logging.level },
+    retention: buildRetention(parsed.retention),
   });
+}
+
+function buildRetention(retention: ConfigFile['retention']): RetentionConfig {
+  const ms = (kept: number | 'forever'): number | undefined => (kept === 'forever' ? undefined : kept);
+  return {
+    attemptsMs: ms(retention.attempts),
+    hourlyRollupsMs: ms(retention.rollups_hourly),
+    dailyRollupsMs: ms(retention.rollups_daily),
+    poisonedMs: ms(retention.poisoned),
+  };
 }
 
 /** Plain objects and lists, all the way down; a Map stays writable, its type says that it is read-only. */

@@ -1,5 +1,6 @@
 import { KNOWN_PROVIDERS, SIMULATED, knownProvider } from '../providers.ts';
 import { checkBudgets } from './check-budgets.ts';
+import { checkLimits } from './check-limits.ts';
 import { checkRoutes } from './check-routes.ts';
 import type { Env } from './check-target.ts';
 import { suggest } from './errors.ts';
@@ -23,6 +24,7 @@ export function checkReferences(file: unknown, env: Env): Finding[] {
     ...entriesOf(providers).flatMap(([name, provider]) => checkProvider(name, provider, env)),
     ...checkRoutes(file, { providers, env }),
     ...checkBudgets(file, { providers, env }),
+    ...checkLimits(file),
     ...(isRecord(file['auth']) ? checkKeys(file['auth']['keys']) : []),
   ];
 }

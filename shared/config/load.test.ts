@@ -32,6 +32,7 @@ function problemsOf(files: string | Record<string, string>, env: Env = {}, confi
   throw new Error('the configuration was accepted');
 }
 
+const DAY = 86_400_000;
 const FULL = `
 server: { host: 0.0.0.0, port: "\${PORT_OF_SLUICE}", body_limit: 1MiB, request_timeout: 5m, keep_alive: 10s }
 nats: { url: "nats://a:4222,nats://b:4222" }
@@ -42,7 +43,7 @@ auth:
   admin_key: "\${file:secrets/admin}"
   keys:
     - { name: ci, key: sk-1, team: platform, overrides: [strategy, max_cost] }
-    - { name: dev, key: sk-2, overrides: none }
+    - { name: dev, key: sk-2, overrides: none, limits: { concurrent: 2 } }
     - { name: ops, key: sk-3, overrides: all }
 providers:
   vllm:
@@ -80,6 +81,7 @@ routes:
     hedge: { after: 800ms, share: 10% }
     max_attempts: 3
     max_cost: "0.05 USD"
+    limits: { requests_per_minute: 3000 }
   plain: { targets: [vllm/big] }
   split:
     strategy: complexity
@@ -102,8 +104,13 @@ routers:
     routes:
       chat: { targets: [vllm/small], on_limit: { downgrade: plain } }
   open:
+limits:
+  total: { requests_per_minute: 60000, burst: 2000 }
+  per_user: { tokens_per_minute: 100000 }
+  "team:platform": { cost: { amount: "5 USD", per: 1h }, concurrent: 50 }
 queue: { weights: { platform: 3 } }
 logging: { level: debug, payloads: none }
+retention: { attempts: 800d, rollups_hourly: 31d, rollups_daily: 3000d, poisoned: forever }
 `;
 
 /** What a simulated model costs unless configured: 0.15 and 0.60 USD per million tokens. */
@@ -158,10 +165,17 @@ describe('what is not configured', () => {
         providers: [simulated],
         routes: [],
         routers: [],
+        limits: new Map(),
         queueWeights: new Map(),
         budgets: [],
         alerts: { webhooks: [] },
         logging: { level: 'info' },
+        retention: {
+          attemptsMs: 400 * DAY,
+          hourlyRollupsMs: 90 * DAY,
+          dailyRollupsMs: undefined,
+          poisonedMs: 30 * DAY,
+        },
       });
     },
   );
@@ -337,10 +351,23 @@ test('a file with every supported key', () => {
       },
       { name: 'open', overrides: {}, routes: [] },
     ],
+    limits: new Map([
+      ['total', [{ requestsPerMinute: 60_000, burst: 2_000 }]],
+      ['user:*', [{ tokensPerMinute: 100_000 }]],
+      ['team:platform', [{ cost: { nanoUsd: 5_000_000_000, perMs: 3_600_000 }, concurrent: 50 }]],
+      ['route:chat', [{ requestsPerMinute: 3_000 }]],
+      ['key:config:dev', [{ concurrent: 2 }]],
+    ]),
     queueWeights: new Map([['platform', 3]]),
     budgets: [],
     alerts: { webhooks: [] },
     logging: { level: 'debug' },
+    retention: {
+      attemptsMs: 800 * DAY,
+      hourlyRollupsMs: 31 * DAY,
+      dailyRollupsMs: 3_000 * DAY,
+      poisonedMs: undefined,
+    },
   });
 });
 

@@ -472,9 +472,7 @@ describe('the example of everything', () => {
       '31 providers.azure-eu.dialect',
       '55 routes.best-cheap-chat.cache',
       '58 routes.best-cheap-chat.guardrails',
-      '60 routes.best-cheap-chat.limits',
       '63 guardrails',
-      '68 limits',
       '77 telemetry',
     ]);
   });

@@ -17,6 +17,7 @@ export function redactConfig(config: Config) {
     routes: config.routes.map(showRoute),
     routers: config.routers.map((router) => ({ ...router, routes: router.routes.map(showRoute) })),
     alerts: { webhooks: config.alerts.webhooks.map(({ url }) => ({ url: new URL(url).origin, secret: HIDDEN })) },
+    limits: Object.fromEntries(config.limits),
     queueWeights: Object.fromEntries(config.queueWeights),
   };
 }

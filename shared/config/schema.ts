@@ -12,13 +12,19 @@ import {
   text,
   url,
   urlList,
+  wordOrDuration,
 } from './fields.ts';
 import { alertsFields, budgetsFields, keyBudgetFields } from './schema/budgets.ts';
+import { limitsFields, limitTermsFields } from './schema/limits.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
-import { LONGEST, MINUTE, SECOND } from './schema/waits.ts';
+import { HOUR, LONGEST, MINUTE, SECOND } from './schema/waits.ts';
 import { OVERRIDE_NAMES } from './types.ts';
 import type { OverridesAllowed } from './types.ts';
+
+const DAY = 24 * HOUR;
+/** For less than a month nothing is kept: budgets of a month look back. For ever begins at a century. */
+const KEPT = { min: 31 * DAY, max: 36_525 * DAY };
 
 const DEFAULTS = {
   /** This machine only: who opens the door to others says so. */
@@ -31,6 +37,11 @@ const DEFAULTS = {
   /** Half of 30 s: proxies and load balancers cut connections that are silent for about 30 to 60 s. */
   keepAliveMs: 15 * SECOND,
   dataDir: '.sluice',
+  /** A year and the month that it began in: last year's same month can be looked at one by one. */
+  attemptsKept: 400 * DAY,
+  /** A quarter by hours; older times are told by days. */
+  hourlyKept: 90 * DAY,
+  poisonedKept: 30 * DAY,
 } as const;
 
 const serverFields = section({
@@ -53,9 +64,19 @@ const keyFields = section({
   team: text().optional(),
   overrides: overridesFields.default('all'),
   budget: keyBudgetFields.optional(),
+  limits: limitTermsFields.optional(),
 });
 
 const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
+
+const kept = () => wordOrDuration('forever', KEPT);
+
+const retentionFields = section({
+  attempts: kept().default(DEFAULTS.attemptsKept),
+  rollups_hourly: kept().default(DEFAULTS.hourlyKept),
+  rollups_daily: kept().default('forever'),
+  poisoned: wordOrDuration('forever', { ...KEPT, min: DAY }).default(DEFAULTS.poisonedKept),
+});
 
 /** The file as the user writes it, checked value by value; what concerns several values is in check-references.ts. */
 export const ConfigFile = section(
@@ -69,12 +90,14 @@ export const ConfigFile = section(
     providers: providersFields.prefault({}),
     routes: routesFields.prefault({}),
     routers: routersFields.prefault({}),
+    limits: limitsFields.prefault({}),
     queue: section({
       weights: named(
         () => undefined,
         () => integer({ min: 1, max: 1_000 }),
       ).prefault({}),
     }).prefault({}),
+    retention: retentionFields.prefault({}),
     budgets: budgetsFields.default([]),
     alerts: alertsFields.prefault({}),
     logging: section({
@@ -82,6 +105,6 @@ export const ConfigFile = section(
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'telemetry'],
+  ['guardrails', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;

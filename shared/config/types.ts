@@ -1,7 +1,9 @@
 import type { Period } from '../budgets.ts';
 import type { LogLevel } from '../log.ts';
 import type { OnBudgetEnd } from '../messages/rules.ts';
+import type { LimitTerms } from '../messages/rules.ts';
 import type { Capability, Price } from '../pricing.ts';
+import type { ScopeName } from '../scope.ts';
 
 /** What a user configured, checked and complete: every default is filled in, every cross reference holds. Frozen. */
 export interface Config {
@@ -23,12 +25,25 @@ export interface Config {
   readonly routes: ReadonlyArray<RouteConfig>;
   /** Named routers: each is a door of its own, `/router/{name}/v1/...`. Names are unique. */
   readonly routers: ReadonlyArray<RouterConfig>;
+  /** By scope or pattern (shared/scope.ts), those of routes and keys too; several of one scope all hold. */
+  readonly limits: ReadonlyMap<ScopeName, ReadonlyArray<LimitTerms>>;
   /** Shares of tenants (a team, or a key that has none) in a waiting line, by name; 1 for those that are not here. */
   readonly queueWeights: ReadonlyMap<string, number>;
   /** Those of `budgets`, then those of keys. Ids are unique. */
   readonly budgets: ReadonlyArray<BudgetConfig>;
   readonly alerts: { readonly webhooks: ReadonlyArray<WebhookConfig> };
   readonly logging: { readonly level: LogLevel };
+  readonly retention: RetentionConfig;
+}
+
+/** How long the ledger keeps what it has recorded, in milliseconds; undefined: for ever. The audit trail is always kept. */
+export interface RetentionConfig {
+  /** One by one; dropped by whole months. What they cost stays in the sums. */
+  readonly attemptsMs: number | undefined;
+  readonly hourlyRollupsMs: number | undefined;
+  readonly dailyRollupsMs: number | undefined;
+  /** Events that could never be recorded. */
+  readonly poisonedMs: number | undefined;
 }
 
 export interface BudgetPeriodConfig {

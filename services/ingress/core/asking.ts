@@ -66,13 +66,15 @@ export interface TaskTerms {
   readonly creditBytes: number;
   /** The stream that it goes on with. */
   readonly continues?: TaskHead['continues'];
+  /** Attempts that failed before it, oldest first. */
+  readonly earlier?: TaskHead['earlier'];
 }
 
 /** What a worker is told of one attempt, besides the body. */
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes, continues }: TaskTerms,
+  { attempt, deadlineEpochMs, creditBytes, continues, earlier = [] }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
   const { lane, dropAt } = request;
@@ -104,5 +106,6 @@ export function taskOf(
     creditBytes,
     ...(continues === undefined ? {} : { continues }),
     ...(traceparent === undefined ? {} : { traceparent }),
+    ...(earlier.length === 0 ? {} : { earlier: [...earlier] }),
   };
 }

@@ -44,16 +44,16 @@ test('what a dead ingress reserved returns, but for what was spent', async () =>
 });
 
 test.each([
-  { expiredAgoMs: -1_000, emptyForMs: 0, isClosed: false, why: 'not expired' },
-  { expiredAgoMs: 4_000, emptyForMs: 0, isClosed: false, why: 'a late report may be on its way' },
-  { expiredAgoMs: 7_000, emptyForMs: 1_000, isClosed: true, why: 'all that was spent is recorded' },
-  { expiredAgoMs: 7_000, emptyForMs: 3_000, isClosed: false, why: 'events may wait since then' },
-  { expiredAgoMs: MINUTE, emptyForMs: Infinity, isClosed: false, why: 'the stream was never empty' },
-  { expiredAgoMs: 11 * MINUTE, emptyForMs: Infinity, isClosed: true, why: 'but it is not waited for that long' },
-])('expired $expiredAgoMs ms ago, stream empty $emptyForMs ms ago: closed $isClosed ($why)', async (row) => {
+  { expiredAgoMs: -1_000, recordedForMs: 0, isClosed: false, why: 'not expired' },
+  { expiredAgoMs: 4_000, recordedForMs: 0, isClosed: false, why: 'a late report may be on its way' },
+  { expiredAgoMs: 7_000, recordedForMs: 1_000, isClosed: true, why: 'all that was spent is recorded' },
+  { expiredAgoMs: 7_000, recordedForMs: 3_000, isClosed: false, why: 'events may wait since then' },
+  { expiredAgoMs: MINUTE, recordedForMs: Infinity, isClosed: false, why: 'the stream of events was never empty' },
+  { expiredAgoMs: 11 * MINUTE, recordedForMs: Infinity, isClosed: true, why: 'but it is not waited for that long' },
+])('expired $expiredAgoMs ms ago, all recorded $recordedForMs ms ago: closed $isClosed ($why)', async (row) => {
   const { lease } = await leased(60);
   await expire(setup.db, lease, row.expiredAgoMs);
-  await reapBudgets(setup.db, row.emptyForMs);
+  await reapBudgets(setup.db, row.recordedForMs);
   const found = await setup.db
     .selectFrom('budget_leases')
     .select('is_closed')
