@@ -10,6 +10,7 @@ export type ChargedTo = Pick<
   | 'feature'
   | 'session'
   | 'tags'
+  | 'modelScope'
   | 'admittedEpochMs'
   | 'reservedNanoUsd'
   | 'leases'
@@ -35,6 +36,7 @@ export function chargedTo(
     ...(account?.feature == null ? {} : { feature: account.feature }),
     ...(account?.session == null ? {} : { session: account.session }),
     ...(tags === undefined || Object.keys(tags).length === 0 ? {} : { tags }),
+    ...(account?.modelScope == null ? {} : { modelScope: account.modelScope }),
     ...(account === undefined ? {} : { admittedEpochMs: account.admittedEpochMs }),
     ...(account?.reservedNanoUsd === undefined ? {} : { reservedNanoUsd: account.reservedNanoUsd }),
     ...(account?.leases === undefined ? {} : { leases: account.leases }),

@@ -7,6 +7,7 @@ import type { BudgetConfig, WebhookConfig } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
 import { startAnswering } from './answer.ts';
 import { Backlog } from './backlog.ts';
+import { moveBalances } from './budgets/balances.ts';
 import { keepConfigured } from './budgets/configured.ts';
 import { startBudgetJobs } from './budgets/jobs.ts';
 import { LeaseDesk } from './budgets/leases.ts';
@@ -19,6 +20,7 @@ import { createLedgerMetrics } from './metrics.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { migrate } from './migrate.ts';
 import { AttemptReaper } from './reap-attempts.ts';
+import type { MoveBalances } from './record.ts';
 import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { isJetStreamAway, openUsageConsumer } from './stream.ts';
@@ -95,20 +97,22 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   }
   const backlog = new Backlog(bus, clock);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
-  const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
+  const budgetMetrics = createBudgetMetrics(registry);
+  const move: MoveBalances = (transaction, fresh) =>
+    moveBalances(transaction, fresh, (excess) => budgetMetrics.excessNanoUsd.inc(Number(excess)));
+  const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream, moveBalances: move });
   const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
   const reaper = new AttemptReaper({
     ...{ bus, db, clock, log },
     backlog: () => backlog.messages,
-    record: (events) => recordEvents(db, events),
+    record: (events) => recordEvents(db, events, move),
     onReaped: (attempts) => metrics.reaped.inc(attempts),
   });
-  const budgetMetrics = createBudgetMetrics(registry);
   const leases = new LeaseDesk({ bus, db, clock, metrics: budgetMetrics });
   const openOthers = (): Subscription[] => [leases.open()];
   const answering = startAnswering({ id, bus, db, secret, log, backlog: () => backlog.messages, openOthers });
-  const emptyForMs = (): number => backlog.emptyForMs;
-  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, emptyForMs });
+  const recordedForMs = (): number => Math.max(backlog.emptyForMs, reaper.lookedForMs);
+  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, recordedForMs });
   log.info({ ledger: id }, 'ledger started');
 
   return {

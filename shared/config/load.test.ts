@@ -190,6 +190,8 @@ describe('what is not configured', () => {
         routers: [],
         limits: new Map(),
         queueWeights: new Map(),
+        budgets: [],
+        alerts: { webhooks: [] },
         logging: { level: 'info' },
         retention: {
           attemptsMs: 400 * DAY,
@@ -408,6 +410,8 @@ test('a file with every supported key', () => {
       ['key:config:dev', [{ concurrent: 2 }]],
     ]),
     queueWeights: new Map([['platform', 3]]),
+    budgets: [],
+    alerts: { webhooks: [] },
     logging: { level: 'debug' },
     retention: {
       attemptsMs: 800 * DAY,

@@ -76,7 +76,7 @@ export async function chargeBalances(
 ): Promise<void> {
   const charges = all.filter(({ costNanoUsd }) => costNanoUsd !== 0n);
   if (charges.length === 0) return;
-  const budgets = await readBudgets(tx, scopesAndPatterns(charges.flatMap(({ scopes }) => scopes)));
+  const budgets = await readBudgets(tx, scopesAndPatterns(new Set(charges.flatMap(({ scopes }) => scopes))));
   const leaseIds = [...new Set(charges.flatMap(({ leases }) => leases))];
   const named = new Map((await readLeases(tx, leaseIds)).map((lease) => [lease.id, lease]));
   if (budgets.size === 0 && named.size === 0) return;

@@ -11,8 +11,8 @@ const REAP_EVERY_MS = 2_000;
 
 export interface BudgetJobsDeps extends AlertDeps {
   readonly metrics: BudgetMetrics;
-  /** How long ago the usage stream was last seen empty; Infinity: never. */
-  readonly emptyForMs: () => Millis;
+  /** How long ago all that had been spent was last known to be recorded; Infinity: never. */
+  readonly recordedForMs: () => Millis;
 }
 
 export interface BudgetJobs {
@@ -22,9 +22,9 @@ export interface BudgetJobs {
 
 /** What no message brings about: alerts are told of, and what time takes from budgets is taken. */
 export function startBudgetJobs(deps: BudgetJobsDeps): BudgetJobs {
-  const { db, log, metrics, emptyForMs } = deps;
+  const { db, log, metrics, recordedForMs } = deps;
   const reap = async (): Promise<void> => {
-    const reaped = await reapBudgets(db, emptyForMs());
+    const reaped = await reapBudgets(db, recordedForMs());
     if (reaped === undefined || reaped.expired === 0) return;
     metrics.expired.inc(reaped.expired);
     log.warn({ leases: reaped.expired }, 'leases expired: what was reserved returns to its budgets');

@@ -13,7 +13,7 @@ import { changeWindows, databaseEpochMs, epochMsOf, lockWindows, rollWindows } f
 const LOCK = 7_583_020;
 /** After a lease's expiry: an ingress that dies takes its workers' attempts with it within 2 s, and they report them. */
 const GRACE_MS = 5_000;
-/** After this the usage stream is not waited for any more: it may never be empty. */
+/** After this events are not waited for any more: under load the stream of them may never be empty. */
 const LONGEST_MS = 10 * 60_000;
 /** Leases, and windows of rolling budgets, of one transaction: it takes some ten milliseconds. */
 const BATCH = 500;
@@ -29,13 +29,13 @@ export interface Reaped {
  * Does what time does to budgets: closes leases whose ingress is gone, so that what it reserved returns; takes back raises
  * that are over; takes from rolling windows what has left their length; forgets leases that were closed long ago.
  *
- * A lease is closed only when the usage stream was seen empty well after its expiry, so that what was spent from it is
- * recorded before the rest returns.
- * @param emptyForMs how long ago the stream was last seen empty; Infinity: never
+ * A lease is closed only when all that was spent until well after its expiry is recorded, also the attempts that its ingress
+ * took with it: only then the rest returns.
+ * @param recordedForMs how long ago all that had been spent was last known to be recorded; Infinity: never
  * @returns undefined when another ledger is at it
  * @throws what Postgres said; what was done until then stays done
  */
-export async function reapBudgets(db: Database, emptyForMs: Millis): Promise<Reaped | undefined> {
+export async function reapBudgets(db: Database, recordedForMs: Millis): Promise<Reaped | undefined> {
   return db.connection().execute(async (holder) => {
     const { rows } = await sql<{ isOurs: boolean }>`select pg_try_advisory_lock(${LOCK}) as "isOurs"`.execute(holder);
     if (rows[0]?.isOurs !== true) return undefined;
@@ -46,7 +46,7 @@ export async function reapBudgets(db: Database, emptyForMs: Millis): Promise<Rea
       await inBatches(() => forgetClosed(holder));
       let expired = 0;
       await inBatches(async () => {
-        const { due, closed } = await holder.transaction().execute((tx) => closeExpired(tx, emptyForMs));
+        const { due, closed } = await holder.transaction().execute((tx) => closeExpired(tx, recordedForMs));
         expired += closed;
         return due;
       });
@@ -63,8 +63,8 @@ async function inBatches(doOne: () => Promise<number>): Promise<void> {
 }
 
 /** Returns what is open of a batch of expired leases. What is recorded later than this is covered by nothing. */
-async function closeExpired(tx: Transaction<Tables>, emptyForMs: Millis): Promise<{ due: number; closed: number }> {
-  const sinceExpiryMs = Math.min(emptyForMs + GRACE_MS, LONGEST_MS);
+async function closeExpired(tx: Transaction<Tables>, recordedForMs: Millis): Promise<{ due: number; closed: number }> {
+  const sinceExpiryMs = Math.min(recordedForMs + GRACE_MS, LONGEST_MS);
   const due = await tx
     .selectFrom('budget_leases')
     .select(['id', 'budget_id', 'subject', 'starts_at'])

@@ -1,4 +1,3 @@
-import type { Millis } from '../../../shared/clock.ts';
 import type { LeaseReport } from '../../../shared/messages/lease.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import type { WindowKey } from '../core/windows.ts';
@@ -10,14 +9,9 @@ import { changeLeases, readLeases } from './lease-rows.ts';
 import { changeWindows, lockWindows } from './window-rows.ts';
 
 /**
- * What was given back with something still reserved from it waits this long for the events that settle it: as long as
- * requests are allowed by default. Its ingress may go on reporting it, and release the rest sooner.
- */
-export const CLOSED_TTL_MS = 10 * 60_000;
-
-/**
  * Renews, shrinks and closes leases as their ingresses report them, in one transaction for all of the reports. What an
- * ingress has no use for returns to the budget at once; never what events have settled already.
+ * ingress has no use for returns to the budget at once; never what events have settled already. One that is given back
+ * before all of its events came waits for them until it expires.
  * @returns for each report, in their order, which of its leases are no longer there, or are not its
  * @throws what Postgres said; nothing is changed then
  */
@@ -60,6 +54,5 @@ function changeOf(
   const kept = BigInt(Math.max(0, Math.ceil(keep)));
   const less = kept < amount ? kept : amount;
   const left = less > settled ? less : settled;
-  const expiresInMs: Millis = isGivenBack ? CLOSED_TTL_MS : LEASE_TTL_MS;
-  return { id, amount: left, settled, isClosed: isGivenBack && left === settled, expiresInMs };
+  return { id, amount: left, settled, isClosed: isGivenBack && left === settled, expiresInMs: LEASE_TTL_MS };
 }

@@ -4,7 +4,7 @@ import type { NanoUsd } from '../../../shared/money.ts';
 export interface Charge {
   /** Negative where a correction makes it cheaper. */
   readonly cost: NanoUsd;
-  /** Names of windows. */
+  /** Names of windows, each once. */
   readonly windows: readonly string[];
   /** Ids of leases. */
   readonly leases: readonly string[];
@@ -44,10 +44,8 @@ export class Settlement {
   }
 
   add(charge: Charge, leases: ReadonlyMap<string, OpenLease>): void {
-    for (const window of new Set(charge.windows)) {
-      this.spent.set(window, (this.spent.get(window) ?? 0n) + charge.cost);
-    }
-    if (charge.cost <= 0n) return;
+    for (const window of charge.windows) this.spent.set(window, (this.spent.get(window) ?? 0n) + charge.cost);
+    if (charge.cost <= 0n || charge.leases.length === 0) return;
     const missing = new Map<string, NanoUsd>();
     for (const id of new Set(charge.leases)) {
       const lease = leases.get(id);

@@ -23,9 +23,16 @@ export function scopesAndPatterns(scopes: Iterable<ScopeName>): Set<ScopeName> {
   return all;
 }
 
+/** A budget for one scope, and the window that was found of it last: mostly the next one, too. */
+interface Aim {
+  readonly budget: LiveBudget;
+  last: TargetWindow | undefined;
+}
+
 /** Finds the windows that something is charged to. Made for one batch; it keeps the windows it has found. */
 export class TargetFinder {
   readonly #byScope = new Map<ScopeName, LiveBudget[]>();
+  readonly #aims = new Map<ScopeName, Aim[]>();
   readonly #calendar = new WindowCalendar();
   readonly #found = new Map<string, TargetWindow>();
 
@@ -51,14 +58,28 @@ export class TargetFinder {
    * @param reserved where it was reserved: the same budget's window for the same scope is that one, whatever the moment
    */
   windowsOf(scopes: readonly ScopeName[], epochMs: Millis, reserved: readonly WindowKey[]): TargetWindow[] {
-    return scopes.flatMap((subject) =>
-      [...scopesAndPatterns([subject])]
-        .flatMap((scope) => this.#byScope.get(scope) ?? [])
-        .map((budget) => {
-          const lease = reserved.find((key) => key.budgetId === budget.id && key.subject === subject);
-          return this.#target(budget, subject, lease?.startsAt ?? epochMs);
-        }),
-    );
+    const windows: TargetWindow[] = [];
+    for (const subject of scopes) {
+      for (const aim of this.#aimsOf(subject)) {
+        const lease = reserved.find((key) => key.budgetId === aim.budget.id && key.subject === subject);
+        const at = lease?.startsAt ?? epochMs;
+        const { last } = aim;
+        if (last === undefined || at < last.startsAt || at >= last.endsAt)
+          aim.last = this.#target(aim.budget, subject, at);
+        if (aim.last !== undefined) windows.push(aim.last);
+      }
+    }
+    return windows;
+  }
+
+  #aimsOf(subject: ScopeName): Aim[] {
+    const known = this.#aims.get(subject);
+    if (known !== undefined) return known;
+    const aims = [...scopesAndPatterns([subject])]
+      .flatMap((scope) => this.#byScope.get(scope) ?? [])
+      .map((budget): Aim => ({ budget, last: undefined }));
+    this.#aims.set(subject, aims);
+    return aims;
   }
 
   #target(budget: LiveBudget, subject: ScopeName, epochMs: Millis): TargetWindow {

@@ -51,15 +51,13 @@ export function leasesOf(answers: readonly LeaseAnswer[]): string[] {
   return answers.flatMap(({ grants }) => grants.map(({ lease }) => lease));
 }
 
-/** As a ledger records: those that are new into the table, and what they cost to the budgets, in one transaction. */
-export function recordAndMove(db: Database, events: readonly UsageRecorded[], onExcess?: OnExcess): Promise<void> {
-  return db.transaction().execute(async (tx) => {
-    const fresh: UsageRecorded[] = [];
-    for (const event of events.toSorted((a, b) => (a.attemptId < b.attemptId ? -1 : 1))) {
-      if ((await insertEvents(tx, [event])) === 1) fresh.push(event);
-    }
-    await moveBalances(tx, fresh, onExcess);
-  });
+/** As a ledger records. */
+export async function recordAndMove(
+  db: Database,
+  events: readonly UsageRecorded[],
+  onExcess?: OnExcess,
+): Promise<void> {
+  await insertEvents(db, events, (tx, fresh) => moveBalances(tx, fresh, onExcess));
 }
 
 export interface Window {
