@@ -121,9 +121,14 @@ export async function runIngress(options: RunOptions): Promise<RunningIngress> {
   const { startIngress } = await import('../services/ingress/main.ts');
   return withBuses('ingress', options, ['sluice-ingress', 'sluice-ingress-journal'], async ([bus, journalBus]) => {
     const catalog = catalogOf(config);
-    const redis = await redisCheck(config.redis.url);
+    const check = await redisCheck(config.redis.url);
     return withForced(bus, async (forced) => {
-      const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog, registry, forced, ...redis });
+      const redis = await sharedLimitsAt(config.redis.url, 'sluice-ingress');
+      const own = { config, bus, journalBus, clock, log, catalog, registry, forced, redis, ...check };
+      const ingress = await startIngress(own).catch((failure: unknown) => {
+        redis?.close();
+        throw failure;
+      });
       const { id, host, port, url } = ingress;
       return { id, host, port, url, stop: (drainLimitMs?: number) => ingress.stop(drainLimitMs) };
     });

@@ -1,4 +1,4 @@
-import { connect, Events, JSONCodec, NatsError } from 'nats';
+import { connect, createInbox, Events, JSONCodec, NatsError } from 'nats';
 import type { ConnectionOptions, JetStreamClient, JetStreamManager, Msg, NatsConnection } from 'nats';
 import type { z } from 'zod';
 import { readJson } from './check.ts';
@@ -230,15 +230,48 @@ export class Bus {
     }
   }
 
+  /**
+   * Asks everybody who listens. Resolves when `onAnswer` says that it has heard enough, or after `timeoutMs`; what comes
+   * later is dropped. At once when NATS is away: nobody would hear.
+   */
+  async ask<S extends z.ZodType>(
+    subject: string,
+    question: object,
+    answerSchema: S,
+    timeoutMs: number,
+    onAnswer: (answer: z.infer<S>) => boolean,
+  ): Promise<void> {
+    if (!this.#isConnected) return;
+    const inbox = createInbox();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const limit = setTimeout(resolve, timeoutMs);
+    const answers = this.onMessage(inbox, answerSchema, (answer) => {
+      if (onAnswer(answer)) resolve();
+    });
+    this.#connection.publish(subject, json.encode(question), { reply: inbox });
+    await promise;
+    clearTimeout(limit);
+    answers.unsubscribe();
+  }
+
+  /** Answers what is asked of everybody: see `ask`. */
+  onAsk<S extends z.ZodType>(
+    subject: string,
+    schema: S,
+    respond: (question: z.infer<S>) => Promise<object>,
+  ): Subscription {
+    return this.onRequest(subject, undefined, schema, respond);
+  }
+
   /** Answers requests; a question that breaks its schema, or a throw, is logged and gets no answer: the asker times out. */
   onRequest<S extends z.ZodType>(
     subject: string,
-    queue: string,
+    queue: string | undefined,
     schema: S,
     respond: (question: z.infer<S>) => Promise<object>,
   ): Subscription {
     return this.#connection.subscribe(subject, {
-      queue,
+      ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
         if (error !== null) return this.#logError(subject, error);
         this.#guard(message, () => {

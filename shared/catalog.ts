@@ -3,6 +3,7 @@ import type {
   Config,
   LimitsConfig,
   ModelConfig,
+  OutputLimit,
   PolicyOverrides,
   Prefill,
   ProviderConfig,
@@ -33,8 +34,11 @@ export interface Deployment {
   readonly capabilities: ReadonlySet<Capability> | undefined;
   /** Input tokens it takes. undefined: nobody says. */
   readonly contextTokens: number | undefined;
+  /** Output tokens it makes at most. undefined: nobody says. */
+  readonly maxOutputTokens: number | undefined;
   readonly limits: LimitsConfig;
   readonly prefill: Prefill;
+  readonly outputLimit: OutputLimit;
 }
 
 export interface Target {
@@ -281,8 +285,10 @@ export class Catalog {
       region: provider.region,
       capabilities: capabilities === undefined ? undefined : new Set(capabilities),
       contextTokens: configured?.contextTokens ?? known?.maxInputTokens,
+      maxOutputTokens: known?.maxOutputTokens,
       limits: limitsOf(provider, configured),
       prefill: provider.prefill,
+      outputLimit: provider.outputLimit,
     };
     if (this.#deployments.size >= MAX_REMEMBERED) this.#deployments.clear();
     this.#deployments.set(id, deployment);

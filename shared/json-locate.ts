@@ -78,15 +78,19 @@ export function locateOne(bytes: Buffer, key: string, isPresent: boolean): ByteR
 export function locateMember(bytes: Buffer, key: string, isPresent: boolean): ByteRange | undefined {
   const value = locateOne(bytes, key, isPresent);
   if (value === undefined) return undefined;
-  const [start, end] = value;
-  const colon = bytes.lastIndexOf(COLON, start - 1);
-  // However the key was spelled: the quote before its last one is its first.
-  const from = bytes.lastIndexOf(QUOTE, bytes.lastIndexOf(QUOTE, colon) - 1);
+  const [from, end] = memberOf(bytes, value);
   const after = skipSpace(bytes, end);
   if (bytes[after] === COMMA) return [from, after + 1];
   let before = from - 1;
   while ((bytes[before] as number) <= SPACE) before--;
   return [bytes[before] === COMMA ? before : from, end];
+}
+
+/** Where the member of a value stands that was found: its key and its value, without a comma. */
+export function memberOf(bytes: Buffer, [start, end]: ByteRange): ByteRange {
+  const colon = bytes.lastIndexOf(COLON, start - 1);
+  // However the key was spelled: the quote before its last one is its first.
+  return [bytes.lastIndexOf(QUOTE, bytes.lastIndexOf(QUOTE, colon) - 1), end];
 }
 
 function isKey(bytes: Buffer, start: number, end: number, key: string): boolean {

@@ -1,4 +1,4 @@
-import type { Prefill } from './config/types.ts';
+import type { OutputLimit, Prefill } from './config/types.ts';
 
 /** A provider that a user may name without saying more: wire format, base URL, and the variable that holds its key. */
 export interface KnownProvider {
@@ -11,12 +11,26 @@ export interface KnownProvider {
   readonly prefill?: Prefill;
   /** Prefill is offered at base URLs that end like this only. */
   readonly prefillAt?: string;
+  /** Absent: `max_tokens`, the older name, which nearly every server knows. */
+  readonly outputLimit?: OutputLimit;
 }
 
 /** Only providers that speak OpenAI's format. Names are also those of the price table. */
 export const KNOWN_PROVIDERS: ReadonlyArray<KnownProvider> = [
-  { name: 'openai', dialect: 'openai', baseUrl: 'https://api.openai.com/v1', envKey: 'OPENAI_API_KEY' },
-  { name: 'groq', dialect: 'openai', baseUrl: 'https://api.groq.com/openai/v1', envKey: 'GROQ_API_KEY' },
+  {
+    name: 'openai',
+    dialect: 'openai',
+    baseUrl: 'https://api.openai.com/v1',
+    envKey: 'OPENAI_API_KEY',
+    outputLimit: 'max_completion_tokens',
+  },
+  {
+    name: 'groq',
+    dialect: 'openai',
+    baseUrl: 'https://api.groq.com/openai/v1',
+    envKey: 'GROQ_API_KEY',
+    outputLimit: 'max_completion_tokens',
+  },
   {
     name: 'mistral',
     dialect: 'openai',
@@ -33,7 +47,13 @@ export const KNOWN_PROVIDERS: ReadonlyArray<KnownProvider> = [
     // "Chat Prefix Completion (Beta)": without /beta the message would be taken for one that is over.
     prefillAt: '/beta',
   },
-  { name: 'xai', dialect: 'openai', baseUrl: 'https://api.x.ai/v1', envKey: 'XAI_API_KEY' },
+  {
+    name: 'xai',
+    dialect: 'openai',
+    baseUrl: 'https://api.x.ai/v1',
+    envKey: 'XAI_API_KEY',
+    outputLimit: 'max_completion_tokens',
+  },
   {
     name: 'openrouter',
     dialect: 'openai',
@@ -48,7 +68,13 @@ export const KNOWN_PROVIDERS: ReadonlyArray<KnownProvider> = [
     baseUrl: 'https://api.fireworks.ai/inference/v1',
     envKey: 'FIREWORKS_API_KEY',
   },
-  { name: 'cerebras', dialect: 'openai', baseUrl: 'https://api.cerebras.ai/v1', envKey: 'CEREBRAS_API_KEY' },
+  {
+    name: 'cerebras',
+    dialect: 'openai',
+    baseUrl: 'https://api.cerebras.ai/v1',
+    envKey: 'CEREBRAS_API_KEY',
+    outputLimit: 'max_completion_tokens',
+  },
   { name: 'perplexity', dialect: 'openai', baseUrl: 'https://api.perplexity.ai', envKey: 'PERPLEXITY_API_KEY' },
 ];
 

@@ -7,6 +7,7 @@ import { GatewayError } from '../../shared/errors.ts';
 import { makeRequestId } from '../../shared/ids.ts';
 import type { Caller } from './caller.ts';
 import { refuseForbiddenNames, withinRegions } from './core/allowed-names.ts';
+import { readAttribution } from './core/read-attribution.ts';
 import type { RequestHeaders } from './core/read-overrides.ts';
 import { readOverrides } from './core/read-overrides.ts';
 import type { AdmittedRequest } from './request.ts';
@@ -30,8 +31,8 @@ export interface AdmitDeps {
 }
 
 /**
- * Yes, or a GatewayError. Every request passes here once, after it was authenticated and parsed and before anything is
- * asked of a router: the place for limits and budgets.
+ * Yes, or a GatewayError. Every request passes here once, after it was authenticated and parsed: what follows from the
+ * request alone. What it may use is `admission.ts`' to say.
  */
 export function admit(
   parsed: ParsedRequest,
@@ -58,6 +59,7 @@ export function admit(
     prompt: undefined,
     id: makeRequestId(),
     principal,
+    attribution: readAttribution(parsed, headers, { principal, policy }),
     receivedAt: clock.now(),
     deadlineEpochMs:
       clock.epochMs() + (timeout === undefined ? (timeoutMs ?? requestTimeoutMs) : parseTimeout(timeout)),
@@ -68,6 +70,8 @@ export function admit(
     overrides,
     sketch: isSketched ? sketchOf(prompt) : undefined,
     nameKey: isLikeOthers ? model : undefined,
+    servedAs: undefined,
+    mustBePriced: false,
   };
 }
 

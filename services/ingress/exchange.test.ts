@@ -1,51 +1,15 @@
-import type { ServerResponse } from 'node:http';
-import { Registry } from 'prom-client';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Bus } from '../../shared/bus.ts';
-import { Catalog } from '../../shared/catalog.ts';
 import type { RoutePolicy } from '../../shared/config.ts';
-import { DEFAULT_POLICY } from '../../shared/config.ts';
-import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
-import { GatewayError } from '../../shared/errors.ts';
-import type { UsageJournal } from '../../shared/journal.ts';
-import { createLog } from '../../shared/log.ts';
-import type { AttemptEnd } from '../../shared/messages/attempt.ts';
-import { Envelope } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
-import { TaskHead } from '../../shared/messages/task.ts';
-import { loadPriceTable } from '../../shared/pricing.ts';
 import type { AnsweringServer } from '../../test/support/answering-server.ts';
 import { startAnsweringServer } from '../../test/support/answering-server.ts';
-import { testConfig } from '../../test/support/gateway.ts';
 import { parseSse, textOf } from '../../test/support/sse.ts';
-import { SlotsAhead } from './core/slots-ahead.ts';
-import { TranscriptRoom } from './core/transcript.ts';
-import { Exchange } from './exchange.ts';
-import { Inbox } from './inbox.ts';
-import { IngressMetrics } from './metrics.ts';
-import { Outgoing } from './outgoing.ts';
-import { RouteBook } from './route-terms.ts';
-import { Routers } from './routers.ts';
-import { Uploads } from './uploads.ts';
-import { Witness } from './witness.ts';
-import { WorkerWatch } from './worker-watch.ts';
 
-/** Routers and workers are played by the test: it reads what an exchange says to them, and answers. */
-interface Said {
-  readonly to: string;
-  readonly type: number;
-  readonly stream: number;
-  readonly text: string;
-}
+import { END, HEAD, World } from './testing/exchange-world.ts';
 
 const HEDGED: Partial<RoutePolicy> = { hedge: { afterMs: 'p95', share: 0.5 } };
 const CONTINUED: Partial<RoutePolicy> = { onStreamBreak: 'continue' };
-const USAGE = { inputTokens: 1, outputTokens: 1, cachedInputTokens: 0, reasoningTokens: 0 };
-const END: AttemptEnd = {
-  ...{ finish: 'stop', usage: USAGE, isEstimated: false, costNanoUsd: 5, ttftMs: 1, durationMs: 2 },
-};
-const HEAD = { contentType: 'text/event-stream', headers: {}, inputTokensEstimate: 1 };
 const chunk = (id: string, content: string): string =>
   `data: ${JSON.stringify({ id, created: 1, choices: [{ index: 0, delta: { content } }] })}\n\n`;
 
@@ -57,162 +21,9 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-class World {
-  now = 1_000;
-  readonly said: Said[] = [];
-  readonly registry = new Registry();
-  readonly exchange: Exchange;
-  readonly answer: Promise<Response>;
-  readonly leave: () => void;
-  readonly routes: RouteBook;
-  readonly #sequences = new Map<number, number>();
-  #deliver: (type: number, stream: number, sequence: number, payload: Buffer) => void = () => undefined;
-
-  static async begin(policy: Partial<RoutePolicy> = {}, stream = false): Promise<World> {
-    const abort = new AbortController();
-    const answered = Promise.withResolvers<Response>();
-    const response = await new Promise<ServerResponse>((resolve) => {
-      server.onRequest = resolve;
-      fetch(server.url, { signal: abort.signal }).then(answered.resolve, answered.reject);
-    });
-    answered.promise.catch(() => undefined);
-    return new World({ ...DEFAULT_POLICY, ...policy }, stream, response, answered.promise, () => abort.abort());
-  }
-
-  private constructor(
-    policy: RoutePolicy,
-    isStream: boolean,
-    response: ServerResponse,
-    answer: Promise<Response>,
-    leave: () => void,
-  ) {
-    this.answer = answer;
-    this.leave = leave;
-    const clock = { now: () => this.now, epochMs: () => this.now };
-    const post = (to: string, _reply: string, type: number, at: number, _sequence: number, head: string): void => {
-      this.said.push({ to, type, stream: at, text: head });
-    };
-    const bus = {
-      isConnected: true,
-      post,
-      postNumber: (to: string, _reply: string, type: number, at: number) =>
-        this.said.push({ to, type, stream: at, text: '' }),
-      onFrames: (_subject: string, onFrame: unknown) =>
-        (this.#deliver = (type, at, sequence, payload) =>
-          (onFrame as (...frame: unknown[]) => void)(type, at, sequence, payload, '', 'sluice.in.i.peer')),
-    } as unknown as Bus;
-    const config = testConfig(
-      'providers: { a: { base_url: "http://a/v1", models: { m: {} } }, b: { base_url: "http://b/v1", models: { m: {} } } }\nroutes: { r: { targets: [a/m, b/m] } }',
-    );
-    const routes = config.routes.map((route) => ({ ...route, policy }));
-    const catalog = new Catalog({ ...config, routes }, loadPriceTable());
-    this.routes = new RouteBook(catalog);
-    const journal = { record: () => undefined } as unknown as UsageJournal;
-    const uploads = new Uploads(bus);
-    const outgoing = new Outgoing(bus, 'i', uploads);
-    const ignore = (): void => undefined;
-    const inbox = new Inbox({ bus, ingressId: 'i', outgoing, onPeerGone: ignore, onAheadRecalled: ignore });
-    inbox.listen();
-    const routers = new Routers(clock, ignore);
-    routers.onBeat({ v: 1, router: 'rtr', isDraining: false, spent: [], waiting: {} });
-    const body = `{"model":"r","messages":[{"role":"user","content":"?"}],"stream":${isStream}}`;
-    this.exchange = new Exchange(
-      {
-        ...{ clock, inbox, outgoing, uploads, routers, log: createLog('silent', 'test'), keepAliveMs: 60_000 },
-        workers: new WorkerWatch({ clock, ping: ignore, onGone: ignore }),
-        witness: new Witness({ journal, catalog, clock, ingressId: 'i' }),
-        ahead: new SlotsAhead(),
-        routes: this.routes,
-        transcripts: new TranscriptRoom(1024 * 1024),
-        metrics: new IngressMetrics(this.registry, () => 1),
-        random: () => 0.5,
-        onOver: ignore,
-      },
-      {
-        ...parseOpenAiRequest('chat', Buffer.from(body)),
-        ...{ id: 'req_1', principal: { keyId: 'k', keyName: 'k', team: null }, traceparent: undefined },
-        ...{ receivedAt: this.now, deadlineEpochMs: this.now + 60_000 },
-        ...{
-          lane: 'interactive',
-          via: undefined,
-          overrides: undefined,
-          sketch: undefined,
-          sluice: undefined,
-          metadata: undefined,
-          prompt: undefined,
-          nameKey: 'r',
-        },
-      },
-      response,
-    );
-    this.exchange.start();
-  }
-
-  /** What was said of this type, oldest first. */
-  of(type: number): Said[] {
-    return this.said.filter((said) => said.type === type);
-  }
-
-  asks(): Envelope[] {
-    return this.of(FrameType.ask).map(({ text }) => Envelope.parse(JSON.parse(text)));
-  }
-
-  tasks(): TaskHead[] {
-    return this.of(FrameType.open).map(({ text }) => TaskHead.parse(JSON.parse(text)));
-  }
-
-  /** Answers the last question with a place; the stream's number. */
-  place(deployment: string, fields: object = {}): number {
-    const stream = this.of(FrameType.ask).at(-1)?.stream ?? 0;
-    const pool = deployment.slice(0, 1);
-    const placed = { v: 1, deployment, pool, worker: `wrk-${pool}`, router: 'rtr', slot: 1, route: 'r', queueMs: 0 };
-    this.send(stream, FrameType.placed, { ...placed, reason: 'ordered', ...fields });
-    return stream;
-  }
-
-  refuse(code: ErrorCode, isExhausted: boolean): void {
-    const stream = this.of(FrameType.ask).at(-1)?.stream ?? 0;
-    this.send(stream, FrameType.refused, { v: 1, error: new GatewayError(code, 'refused').toWire(), isExhausted });
-  }
-
-  send(stream: number, type: number, message: object | string): void {
-    const isOfWorker = ![FrameType.placed, FrameType.refused, FrameType.waiting].includes(type as 0x50);
-    const sequence = isOfWorker ? (this.#sequences.get(stream) ?? 0) : 0;
-    if (isOfWorker) this.#sequences.set(stream, sequence + 1);
-    const text = typeof message === 'string' ? message : JSON.stringify(message);
-    const count = type === FrameType.data ? Buffer.from([0, 0, 0, 1]) : Buffer.alloc(0);
-    this.#deliver(type, stream, sequence, Buffer.concat([count, Buffer.from(text)]));
-  }
-
-  fail(stream: number, code: ErrorCode, more: object = {}): void {
-    this.send(stream, FrameType.failed, { error: new GatewayError(code, 'failed').toWire(), costNanoUsd: 0, ...more });
-  }
-
-  whole(stream: number, body: string): void {
-    const plain = { bodyBytes: body.length, end: END };
-    this.send(
-      stream,
-      FrameType.whole,
-      `${JSON.stringify({ ...HEAD, contentType: 'application/json', plain })}\n${body}`,
-    );
-  }
-
-  pass(ms: number): void {
-    this.now += ms;
-    this.exchange.check(this.now);
-  }
-
-  async metric(name: string): Promise<unknown> {
-    return (await this.registry.getSingleMetric(name)?.get())?.values.map(({ labels, value }) => ({
-      ...labels,
-      value,
-    }));
-  }
-}
-
 describe('an attempt that fails', () => {
   test('is followed by another elsewhere, and named in the answer', async () => {
-    const world = await World.begin();
+    const world = await World.begin(server);
     world.fail(world.place('a/m'), 'upstream_failed');
     world.whole(world.place('b/m', { reason: 'fallback', variant: 'v2' }), '{}');
     const { headers } = await world.answer;
@@ -228,13 +39,13 @@ describe('an attempt that fails', () => {
   });
 
   test('is the last when the route allows no more', async () => {
-    const world = await World.begin({ maxAttempts: 1 });
+    const world = await World.begin(server, { maxAttempts: 1 });
     world.fail(world.place('a/m'), 'upstream_failed');
     expect((await world.answer).status).toBe(502);
   });
 
   test('is the last when the attempts have cost enough', async () => {
-    const world = await World.begin({ maxCostNanoUsd: 100 });
+    const world = await World.begin(server, { maxCostNanoUsd: 100 });
     world.fail(world.place('a/m'), 'upstream_failed', { costNanoUsd: 99 });
     world.fail(world.place('b/m'), 'upstream_failed', { costNanoUsd: 1 });
     const { headers } = await world.answer;
@@ -242,7 +53,7 @@ describe('an attempt that fails', () => {
   });
 
   test('is told at once when there were too many retries of late', async () => {
-    const world = await World.begin();
+    const world = await World.begin(server);
     const { retries } = world.routes.termsOf({ via: undefined, overrides: undefined }, 'r');
     while (retries.tryWithdraw(world.now));
     world.fail(world.place('a/m'), 'upstream_unreachable');
@@ -252,7 +63,7 @@ describe('an attempt that fails', () => {
   });
 
   test('is tried again after a rest when nobody else is there, twice', async () => {
-    const world = await World.begin();
+    const world = await World.begin(server);
     for (const restMs of [50, 100]) {
       world.fail(world.place('a/m'), 'upstream_failed');
       world.refuse('no_deployment', true);
@@ -272,14 +83,14 @@ describe('an attempt that fails', () => {
   });
 
   test('is told when no other model takes as much', async () => {
-    const world = await World.begin();
+    const world = await World.begin(server);
     world.fail(world.place('a/m'), 'context_length_exceeded');
     world.refuse('no_capable_deployment', false);
     expect(await (await world.answer).json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
   });
 
   test('while it rests its client may leave', async () => {
-    const world = await World.begin();
+    const world = await World.begin(server);
     world.fail(world.place('a/m'), 'upstream_failed');
     world.refuse('no_deployment', true);
     world.leave();
@@ -292,7 +103,7 @@ describe('an attempt that fails', () => {
 });
 
 test('a task that was declined is no attempt, and no failure', async () => {
-  const world = await World.begin();
+  const world = await World.begin(server);
   world.fail(world.place('a/m'), 'deployment_throttled', { isDeclined: true });
   world.whole(world.place('b/m'), '{}');
   const { headers } = await world.answer;
@@ -304,7 +115,7 @@ test('a task that was declined is no attempt, and no failure', async () => {
 });
 
 test('a route that it was downgraded to is named, and its policy counts', async () => {
-  const world = await World.begin({ maxAttempts: 1 });
+  const world = await World.begin(server, { maxAttempts: 1 });
   world.fail(world.place('a/m', { downgradedTo: 'b/m' }), 'upstream_failed');
   world.whole(world.place('b/m', { downgradedTo: 'b/m' }), '{}');
   const { status, headers } = await world.answer;
@@ -312,7 +123,7 @@ test('a route that it was downgraded to is named, and its policy counts', async 
 });
 
 test('what an abandoned router says counts as waited', async () => {
-  const world = await World.begin();
+  const world = await World.begin(server);
   world.pass(751);
   expect(world.asks().map(({ waitedMs }) => waitedMs)).toEqual([undefined, 751]);
 });
@@ -322,7 +133,7 @@ describe('a hedge', () => {
   afterEach(() => void vi.useRealTimers());
 
   async function hedged(isStream = false): Promise<{ world: World; first: number; second: number }> {
-    const world = await World.begin(HEDGED, isStream);
+    const world = await World.begin(server, HEDGED, isStream);
     const first = world.place('a/m', { hedgeAfterMs: 200 });
     vi.advanceTimersByTime(199);
     expect(world.asks()).toHaveLength(1);
@@ -394,7 +205,7 @@ describe('a hedge', () => {
   });
 
   test('does not stand in line: it would take a slot from a first attempt', async () => {
-    const world = await World.begin(HEDGED);
+    const world = await World.begin(server, HEDGED);
     const first = world.place('a/m', { hedgeAfterMs: 200 });
     vi.advanceTimersByTime(200);
     world.send(world.of(FrameType.ask).at(-1)?.stream ?? 0, FrameType.waiting, { v: 1, router: 'rtr', position: 1 });
@@ -407,7 +218,7 @@ describe('a hedge', () => {
     { what: 'the route does not hedge', policy: {} },
     { what: 'no attempt is left', policy: { ...HEDGED, maxAttempts: 1 } },
   ])('is not begun when $what', async ({ policy }) => {
-    const world = await World.begin(policy);
+    const world = await World.begin(server, policy);
     const first = world.place('a/m', { hedgeAfterMs: 200 });
     vi.advanceTimersByTime(10_000);
     expect(world.asks()).toHaveLength(1);
@@ -415,7 +226,7 @@ describe('a hedge', () => {
   });
 
   test('is not begun once the first has shown something', async () => {
-    const world = await World.begin(HEDGED, true);
+    const world = await World.begin(server, HEDGED, true);
     world.send(world.place('a/m', { hedgeAfterMs: 200 }), FrameType.head, HEAD);
     vi.advanceTimersByTime(10_000);
     expect(world.asks()).toHaveLength(1);
@@ -424,7 +235,7 @@ describe('a hedge', () => {
 
 describe('a stream that breaks', () => {
   async function broken(policy: Partial<RoutePolicy>, code: ErrorCode = 'upstream_cut_off'): Promise<World> {
-    const world = await World.begin(policy, true);
+    const world = await World.begin(server, policy, true);
     const stream = world.place('a/m');
     world.send(stream, FrameType.head, HEAD);
     world.send(stream, FrameType.data, chunk('first', 'one '));

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Catalog } from '../../shared/catalog.ts';
 import type { Millis } from '../../shared/clock.ts';
 import { providersVerdict } from '../../shared/dialects/openai-error.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
@@ -6,9 +7,12 @@ import { GatewayError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
 import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { Placed, Refused } from '../../shared/messages/envelope.ts';
+import type { Terms } from './admission.ts';
+import type { Reservation } from './budgets/reservation.ts';
 import { envelopeOf } from './core/asking.ts';
 import { History } from './core/history.ts';
 import { nextStep, restBeforeRound } from './core/next-step.ts';
+import { outputBoundOf } from './core/quote.ts';
 import type { Progress } from './core/response-headers.ts';
 import { answerHeaders, progressHeaders, STREAM_HEADERS, toHeaderValue } from './core/response-headers.ts';
 import { ShownStream } from './core/shown-stream.ts';
@@ -32,6 +36,7 @@ const CLIENT_STALL_MS = 30_000;
 
 export interface ExchangeDeps extends RunDeps {
   readonly log: Log;
+  readonly catalog: Pick<Catalog, 'deployment'>;
   readonly ahead: SlotsAhead;
   readonly routers: Routers;
   readonly routes: RouteBook;
@@ -50,6 +55,7 @@ export interface ExchangeDeps extends RunDeps {
 export class Exchange implements RunOwner {
   readonly #deps: ExchangeDeps;
   readonly #request: AdmittedRequest;
+  readonly #admitted: Terms;
   readonly #relay: Relay;
   readonly #history = new History();
   readonly #race = new Race();
@@ -60,14 +66,18 @@ export class Exchange implements RunOwner {
   /** Where it is, or was last. */
   #placed: Placed | undefined;
   #shown: ShownStream | undefined;
+  /** By all its attempts. */
+  readonly #used = { tokens: 0, costNanoUsd: 0 };
   #isOver = false;
 
-  constructor(deps: ExchangeDeps, request: AdmittedRequest, response: ServerResponse) {
+  constructor(deps: ExchangeDeps, admitted: Terms, response: ServerResponse) {
     const { clock, routes } = deps;
+    const { request } = admitted;
     this.#deps = deps;
+    this.#admitted = admitted;
     this.#request = request;
     this.#deadline = clock.now() + request.deadlineEpochMs - clock.epochMs();
-    this.#terms = routes.termsOf(request, request.model);
+    this.#terms = routes.termsOf(request, request.servedAs ?? request.model);
     const onTaken = (bytes: number): void => this.#race.lead?.grant(bytes);
     this.#relay = new Relay({ response, isStream: request.stream, onTaken, now: clock.now });
     response.on('close', () => this.#onClientGone());
@@ -81,7 +91,7 @@ export class Exchange implements RunOwner {
     this.#terms.hedges?.deposit(now);
     const { nameKey: name } = this.#request;
     const placed = name !== undefined && outgoing.isConnected ? ahead.take(name, now) : undefined;
-    const run = new Run(this.#deps, this, this.#request);
+    const run = new Run(this.#deps, this, this.#request, this.#admitted.cover?.next());
     this.#race.start(run);
     if (placed === undefined) return this.#ask(run);
     metrics.placedAhead.inc();
@@ -177,6 +187,11 @@ export class Exchange implements RunOwner {
     this.#relay.whole(answerHeaders(head, this.#request.stream, this.#progress()), body);
   }
 
+  onUsed(tokens: number, costNanoUsd: number): void {
+    this.#used.tokens += tokens;
+    this.#used.costNanoUsd += costNanoUsd;
+  }
+
   onEnd(seen: SeenAttempt, end: AttemptEnd): void {
     this.#relay.end();
     this.#deps.metrics.attemptEnded(this.#request, seen.placed, end);
@@ -206,7 +221,20 @@ export class Exchange implements RunOwner {
 
   #begin(): void {
     this.#restsUntil = undefined;
-    const run = new Run(this.#deps, this, this.#asked);
+    const { cover } = this.#admitted;
+    const reservation = cover?.next();
+    if (cover === undefined || reservation !== undefined) return this.#beginWith(reservation);
+    // Until its budgets say that they pay for another attempt, nobody is asked.
+    this.#race.start(undefined);
+    cover.nextLater().then(
+      (later) => (this.#isOver ? later.release() : this.#beginWith(later)),
+      (refusal: unknown) =>
+        this.#endWith(this.#shown?.failure ?? this.#history.lastFailure ?? GatewayError.from(refusal)),
+    );
+  }
+
+  #beginWith(reservation: Reservation | undefined): void {
+    const run = new Run(this.#deps, this, this.#asked, reservation);
     this.#race.start(run);
     this.#ask(run);
   }
@@ -227,6 +255,7 @@ export class Exchange implements RunOwner {
   }
 
   #onUnaskable(run: Run): void {
+    run.giveUp('router_unavailable');
     if (this.#race.goOnWithout(run)) return;
     const { lastFailure, questions } = this.#history;
     if (questions > MAX_QUESTIONS && lastFailure !== undefined)
@@ -247,10 +276,20 @@ export class Exchange implements RunOwner {
     if (isRetry) metrics.retries.inc({ route: this.#terms.label });
     const continues = this.#shown?.continuation?.continues;
     const attempt = this.#history.begin(placed);
+    const { account } = this.#admitted;
+    const outputTokensBound = this.#outputBound(placed);
+    const { creditBytes } = this.#relay;
     const { earlier } = this.#history;
-    run.submit(placed, { attempt, deadline: this.#deadline, creditBytes: this.#relay.creditBytes, continues, earlier });
+    const terms = { attempt, deadline: this.#deadline, creditBytes, continues, earlier, account, outputTokensBound };
+    run.submit(placed, terms);
     if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
       this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
+  }
+
+  /** What the reservation covers at this deployment, where there is one; undefined: the provider is told what the client said. */
+  #outputBound({ deployment: id }: Placed): number | undefined {
+    const deployment = this.#admitted.cover === undefined ? undefined : this.#deps.catalog.deployment(id);
+    return deployment === undefined ? undefined : outputBoundOf(deployment, this.#asked);
   }
 
   /** The first token is late: a second attempt may begin elsewhere, beside the first. */
@@ -258,8 +297,13 @@ export class Exchange implements RunOwner {
     const { policy, hedges } = this.#terms;
     const { attempts, costNanoUsd } = this.#history;
     const isAffordable = attempts < policy.maxAttempts && costNanoUsd < (policy.maxCostNanoUsd ?? Infinity);
-    if (this.#isOver || !isAffordable || hedges?.tryWithdraw(this.#deps.clock.now()) !== true) return;
-    const run = new Run(this.#deps, this, this.#request);
+    if (this.#isOver || !isAffordable || hedges === undefined) return;
+    const { cover } = this.#admitted;
+    const reservation = cover?.next();
+    // Only where its budgets pay for it at once: a hedge that waits is none.
+    if (cover !== undefined && reservation === undefined) return;
+    if (!hedges.tryWithdraw(this.#deps.clock.now())) return reservation?.release();
+    const run = new Run(this.#deps, this, this.#request, reservation);
     this.#race.startHedge(run);
     this.#ask(run);
   }
@@ -304,13 +348,16 @@ export class Exchange implements RunOwner {
   #progress(): Progress {
     const { attempts, queueMs, failures } = this.#history;
     const { isHedged } = this.#race;
-    return { requestId: this.#request.id, placed: this.#placed, attempts, queueMs, failures, isHedged };
+    const { id: requestId, servedAs } = this.#request;
+    const { headers: limits } = this.#admitted;
+    return { requestId, placed: this.#placed, attempts, queueMs, failures, isHedged, servedAs, limits };
   }
 
   #over(error: ErrorCode | null, status: number, end?: AttemptEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#shown?.end();
+    this.#admitted.over(this.#used);
     const { clock, log, metrics, onOver } = this.#deps;
     const { id, principal, model, endpoint, stream, receivedAt } = this.#request;
     const durationMs = clock.now() - receivedAt;

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
+import type { Terms } from './admission.ts';
 import type { ExchangeDeps } from './exchange.ts';
 import { Exchange } from './exchange.ts';
-import type { AdmittedRequest } from './request.ts';
 
 /** Requests that one ingress owns at once; the next is told `overloaded`. */
 const MAX_EXCHANGES = 20_000;
@@ -15,6 +15,8 @@ export class Exchanges {
   readonly #deps: ExchangeDeps;
   readonly #live = new Map<Exchange, number>();
   #bodyBytes = 0;
+  /** Requests that are being admitted: not ours yet, but their bodies are here. */
+  #waiting = 0;
   #onIdle: (() => void) | undefined;
 
   constructor(deps: Omit<ExchangeDeps, 'onOver'>) {
@@ -29,15 +31,28 @@ export class Exchanges {
   refusal(): GatewayError | undefined {
     if (!this.#deps.outgoing.isConnected)
       return new GatewayError('broker_unavailable', 'The message broker is away.', { retryAfterMs: 1_000 });
-    if (this.#live.size < MAX_EXCHANGES && this.#bodyBytes < MAX_BODY_BYTES) return undefined;
+    if (this.#live.size + this.#waiting < MAX_EXCHANGES && this.#bodyBytes < MAX_BODY_BYTES) return undefined;
     return new GatewayError('overloaded', 'This gateway has as many requests as it can hold.', { retryAfterMs: 1_000 });
   }
 
-  begin(request: AdmittedRequest, response: ServerResponse): void {
-    const exchange = new Exchange(this.#deps, request, response);
-    this.#live.set(exchange, request.body.length);
-    this.#bodyBytes += request.body.length;
+  begin(terms: Terms, response: ServerResponse): void {
+    // Its client left while it was being admitted: nobody would tell of that any more.
+    if (response.destroyed) return terms.over({ tokens: 0, costNanoUsd: 0 });
+    const exchange = new Exchange(this.#deps, terms, response);
+    const { length } = terms.request.body;
+    this.#live.set(exchange, length);
+    this.#bodyBytes += length;
     exchange.start();
+  }
+
+  /** A request waits for its admission, with a body of so many bytes. Answers what is to be called when it no longer does. */
+  wait(bodyBytes: number): () => void {
+    this.#waiting++;
+    this.#bodyBytes += bodyBytes;
+    return () => {
+      this.#waiting--;
+      this.#bodyBytes -= bodyBytes;
+    };
   }
 
   onPeerGone(peer: string): void {

@@ -49,6 +49,11 @@ export class Health {
     this.#ledgers.set(beat.ledger, { beat, at: this.#clock.now() });
   }
 
+  /** Some ledger lives that reaches Postgres. */
+  get hasLedger(): boolean {
+    return this.#liveLedgers().some(({ postgres }) => postgres === null);
+  }
+
   async readiness(): Promise<Readiness> {
     // A worker alone is not enough: routers must have been told of its slots, or the first requests are refused.
     const served = this.#workers.pools().intersection(this.#routers.pools());

@@ -12,9 +12,13 @@ import type { Log } from '../../shared/log.ts';
 import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
 import { RulesChanged } from '../../shared/messages/rules.ts';
 import { poolsOf } from '../../shared/pools.ts';
+import type { RedisConnection } from '../../shared/redis.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
 import { beatWildcard, RULES_CHANGED } from '../../shared/subjects.ts';
+import { Admission } from './admission.ts';
 import { Authenticator } from './authenticate.ts';
+import { LeaseBook } from './budgets/lease-book.ts';
+import { BusLeases } from './budgets/ledger-leases.ts';
 import { SlotsAhead } from './core/slots-ahead.ts';
 import { TranscriptRoom } from './core/transcript.ts';
 import { DeploymentWatch } from './deployment-watch.ts';
@@ -22,6 +26,8 @@ import { Exchanges } from './exchanges.ts';
 import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
 import { IngressMetrics } from './metrics.ts';
+import { openLimits } from './limits/limits.ts';
+import { RequestLimits } from './limits/request-limits.ts';
 import { Outgoing } from './outgoing.ts';
 import { RevisionWatch } from './revision-watch.ts';
 import { RouteBook } from './route-terms.ts';
@@ -55,6 +61,8 @@ export interface IngressDeps {
   readonly forced: Pick<ForcedStates, 'all' | 'force' | 'release'>;
   /** Throws when Redis is away; undefined without Redis. */
   readonly pingRedis?: () => Promise<void>;
+  /** Where the limits of scopes are counted for all ingresses together; closed when this one stops. undefined: it counts alone. */
+  readonly redis?: RedisConnection | undefined;
 }
 
 export interface Ingress {
@@ -98,7 +106,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const witness = new Witness({ journal, catalog, clock, ingressId: id });
   const metrics: IngressMetrics = new IngressMetrics(registry, () => exchanges.size);
   const exchanges: Exchanges = new Exchanges({
-    ...{ clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
+    ...{ catalog, clock, log, inbox, outgoing, ahead, routers, workers, uploads, witness, metrics },
     routes: new RouteBook(catalog),
     transcripts: new TranscriptRoom(TRANSCRIPT_BYTES),
     random: Math.random,
@@ -106,7 +114,11 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   });
   const { trustedProxies } = config.server;
   const authenticator = new Authenticator(config.auth, bus, clock, { trustedProxies });
-  const rules = new RuleBook({ bus, clock });
+  const rules = new RuleBook({ bus, clock, configured: config.limits });
+  const { limits, stop: stopLimits } = openLimits({
+    ...{ redis: deps.redis, log },
+    onDegraded: () => metrics.limitsWithoutRedis.inc(),
+  });
   const revisions = new RevisionWatch(log, ({ keys, scopes }) => {
     authenticator.forget(keys);
     rules.forget(scopes);
@@ -115,10 +127,19 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
   const watch = new DeploymentWatch({ clock, forced, configured: configuredDeployments(config) });
+  const leases = new BusLeases(bus, id);
+  const book = new LeaseBook({ ledger: leases, clock, log });
+  const admission = new Admission({
+    ...{ catalog, clock, book },
+    rules,
+    limits: new RequestLimits(limits, clock),
+    isLedgerAway: () => !health.hasLedger,
+    onUnchecked: () => metrics.budgetUnchecked.inc(),
+  });
   const { bodyLimitBytes, requestTimeoutMs } = config.server;
   const app = buildServer({
     authenticator,
-    rules,
+    admission,
     exchanges,
     clock,
     requestTimeoutMs,
@@ -148,6 +169,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       revisions.onLedgerBeat(beat, clock.now());
     }),
     bus.onMessage(RULES_CHANGED, RulesChanged, (change) => revisions.onRulesChanged(change, clock.now())),
+    leases.onRecall((budget, subject) => book.giveBack(budget, subject)),
   ];
   bus.onConnection((isConnected) => {
     if (isConnected) return;
@@ -165,6 +187,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     workers.sweep(now, stalledMs);
     outgoing.giveBack(ahead.expire(now));
     exchanges.sweep(now);
+    book.sweep(now);
     witness.sweep(now);
     watch.sweep(now, stalledMs);
     revisions.sweep(now);
@@ -200,6 +223,8 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       app.server.closeAllConnections();
       await closed;
       clearInterval(sweeper);
+      await book.stop();
+      stopLimits();
       outgoing.giveBack(ahead.clear());
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))

@@ -31,6 +31,9 @@ export class IngressMetrics {
   readonly hedges: Counter<'route' | 'won'>;
   /** Streams that another deployment went on with. */
   readonly streamContinuations: Counter;
+  /** Requests that passed although nobody could tell how their soft budgets stand. */
+  readonly budgetUnchecked: Counter;
+  readonly limitsWithoutRedis: Counter;
   readonly #requests: Counter<'endpoint' | 'status' | 'code'>;
   readonly #requestSeconds: Readonly<Record<Endpoint, Histogram.Internal<'endpoint'>>>;
   readonly #failures: Counter<'deployment' | 'code'>;
@@ -77,6 +80,16 @@ export class IngressMetrics {
     this.streamContinuations = new Counter({
       name: 'sluice_stream_continuations_total',
       help: 'Streams that broke and that another deployment went on with.',
+      registers,
+    });
+    this.budgetUnchecked = new Counter({
+      name: 'sluice_budget_unchecked_total',
+      help: 'Requests that passed while no ledger could tell how their soft budgets stand.',
+      registers,
+    });
+    this.limitsWithoutRedis = new Counter({
+      name: 'sluice_scope_limits_without_redis_total',
+      help: 'Requests whose limits this ingress decided alone, since Redis was away.',
       registers,
     });
     const requestSeconds = new Histogram({

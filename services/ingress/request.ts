@@ -2,6 +2,7 @@ import type { Millis } from '../../shared/clock.ts';
 import type { PolicyOverrides } from '../../shared/config.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
 import type { Lane, Principal, PromptSketch } from '../../shared/messages/envelope.ts';
+import type { Attribution } from '../../shared/scope.ts';
 
 /** A request that was admitted: everything the ingress holds of it until its end. */
 export interface AdmittedRequest extends ParsedRequest {
@@ -11,6 +12,7 @@ export interface AdmittedRequest extends ParsedRequest {
   readonly prompt: undefined;
   readonly id: string;
   readonly principal: Principal;
+  readonly attribution: Attribution;
   readonly receivedAt: Millis;
   readonly deadlineEpochMs: number;
   readonly traceparent: string | undefined;
@@ -26,4 +28,8 @@ export interface AdmittedRequest extends ParsedRequest {
    * name in nothing a router looks at. undefined: a router must be asked.
    */
   readonly nameKey: string | undefined;
+  /** The route that serves it, since a budget of what it asked for is used up. undefined: as it asked. */
+  readonly servedAs: string | undefined;
+  /** A hard budget pays for it, and of some who could serve it no price is known. */
+  readonly mustBePriced: boolean;
 }

@@ -2,10 +2,12 @@ import { decode } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError } from '../../shared/errors.ts';
+import type { Account } from '../../shared/messages/account.ts';
 import { AttemptEnd, AttemptFailed, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { Envelope } from '../../shared/messages/envelope.ts';
 import { Placed, Refused, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType, PoisonedMessage, readNumber, splitHead } from '../../shared/messages/frame.ts';
+import type { Reservation } from './budgets/reservation.ts';
 import { taskOf } from './core/asking.ts';
 import type { TaskTerms } from './core/asking.ts';
 import type { Inbox, StreamOwner } from './inbox.ts';
@@ -42,6 +44,8 @@ export interface RunOwner {
   /** A plain answer, whole. `onEnd` follows. */
   onWhole(run: Run, head: ResponseHead, body: Buffer): void;
   onEnd(seen: SeenAttempt, end: AttemptEnd): void;
+  /** What the run used, before it is said how it ended; an estimate, where it did not come to its end. */
+  onUsed(tokens: number, costNanoUsd: number): void;
   /** The attempt failed, or was lost with its worker. */
   onFailed(run: Run, seen: SeenAttempt, failure: GatewayError): void;
   /** What came cannot be read, or a part of it is missing. */
@@ -66,16 +70,19 @@ export class Run implements StreamOwner {
   readonly #deps: RunDeps;
   readonly #owner: RunOwner;
   readonly #request: AdmittedRequest;
+  readonly #reservation: Reservation | undefined;
   #state: State = IDLE;
   #seen: SeenAttempt | undefined;
   #hasHead = false;
   #costNanoUsd = 0;
   #isAttempt = true;
 
-  constructor(deps: RunDeps, owner: RunOwner, request: AdmittedRequest) {
+  /** @param reservation pays for it, and is settled when it ends, however it ends; undefined: no hard budget does */
+  constructor(deps: RunDeps, owner: RunOwner, request: AdmittedRequest, reservation: Reservation | undefined) {
     this.#deps = deps;
     this.#owner = owner;
     this.#request = request;
+    this.#reservation = reservation;
   }
 
   /** undefined until the task was sent. */
@@ -114,8 +121,9 @@ export class Run implements StreamOwner {
     const startedAt = clock.now();
     const startedEpochMs = clock.epochMs();
     const deadlineEpochMs = startedEpochMs + Math.round(terms.deadline - startedAt);
-    const task = taskOf(this.#request, placed, { ...terms, deadlineEpochMs });
-    const { account, earlier } = task;
+    const account = accountWith(terms.account, this.#reservation);
+    const task = taskOf(this.#request, placed, { ...terms, account, deadlineEpochMs });
+    const { earlier } = task;
     const seen: SeenAttempt = {
       request: { id, principal, model, endpoint, stream: isStream, traceparent, lane },
       charged: { ...(account === undefined ? {} : { account }), ...(earlier === undefined ? {} : { earlier }) },
@@ -146,10 +154,14 @@ export class Run implements StreamOwner {
       this.#deps.outgoing.abandon(state.router, state.stream);
       this.#deps.inbox.close(state.stream);
       this.#state = OVER;
+      this.#reservation?.release();
     } else if (state.kind === 'running') {
       this.#deps.outgoing.cancel(state.seen.placed.worker, state.stream, code);
-      this.#costNanoUsd = this.#deps.witness.failed(state.seen, code);
+      this.#endUnheard(state.seen, this.#deps.witness.failed(state.seen, code));
       this.#leaveWorker(state);
+    } else {
+      this.#state = OVER;
+      this.#reservation?.release();
     }
   }
 
@@ -165,7 +177,7 @@ export class Run implements StreamOwner {
   onPeerGone(peer: string): void {
     const state = this.#state;
     if (state.kind === 'running' && state.seen.placed.worker === peer) {
-      this.#costNanoUsd = this.#deps.witness.lost(state.seen, 'worker_lost');
+      this.#endUnheard(state.seen, this.#deps.witness.lost(state.seen, 'worker_lost'));
       // One that only hangs finds this right behind the task, once it goes on: nobody waits for the answer any more.
       this.#deps.outgoing.cancel(peer, state.stream, 'worker_lost');
       this.#leaveWorker(state);
@@ -180,7 +192,7 @@ export class Run implements StreamOwner {
   onBrokerGone(): void {
     const state = this.#state;
     if (state.kind === 'running') {
-      this.#costNanoUsd = this.#deps.witness.lost(state.seen, 'broker_unavailable');
+      this.#endUnheard(state.seen, this.#deps.witness.lost(state.seen, 'broker_unavailable'));
       this.#leaveWorker(state);
     } else {
       this.giveUp('broker_unavailable');
@@ -197,6 +209,7 @@ export class Run implements StreamOwner {
       const refused = decode(Refused, payload);
       this.#deps.inbox.close(state.stream);
       this.#state = OVER;
+      this.#reservation?.release();
       return this.#owner.onRefused(this, refused);
     }
     if (type !== FrameType.waiting || state.kind !== 'asking') return;
@@ -262,6 +275,8 @@ export class Run implements StreamOwner {
 
   #complete(state: State & { kind: 'running' }, end: AttemptEnd): void {
     this.#deps.witness.ended(state.seen, end, null);
+    const { usage, costNanoUsd } = end;
+    this.#settle(usage.inputTokens + usage.outputTokens, costNanoUsd ?? 0);
     this.#leaveWorker(state);
     this.#owner.onEnd(state.seen, end);
   }
@@ -271,6 +286,7 @@ export class Run implements StreamOwner {
     this.#isAttempt = isDeclined !== true;
     this.#costNanoUsd = costNanoUsd ?? 0;
     if (this.#isAttempt) this.#deps.witness.failed(state.seen, failure.code);
+    this.#settle(tokensSeen(state.seen), this.#costNanoUsd);
     this.#leaveWorker(state);
     this.#owner.onFailed(this, state.seen, failure);
   }
@@ -287,10 +303,34 @@ export class Run implements StreamOwner {
     this.#owner.onUnanswered(this, this.#deps.clock.now() - since);
   }
 
+  /** @param costNanoUsd 0 also where no price is known: it costs no budget anything */
+  #settle(tokens: number, costNanoUsd: number): void {
+    this.#reservation?.settle(costNanoUsd);
+    this.#owner.onUsed(tokens, costNanoUsd);
+  }
+
+  /** What it cost is only known in part: nobody is left to tell. */
+  #endUnheard(seen: SeenAttempt, costNanoUsd: number): void {
+    this.#costNanoUsd = costNanoUsd;
+    this.#reservation?.settleSeen(costNanoUsd, seen.outputTokensSoFar);
+    this.#owner.onUsed(tokensSeen(seen), costNanoUsd);
+  }
+
   #leaveWorker({ stream, seen }: State & { kind: 'running' }): void {
     this.#deps.inbox.close(stream);
     this.#deps.uploads.end(stream);
     this.#deps.workers.ended(seen.placed.worker);
     this.#state = OVER;
   }
+}
+
+/** The account of one attempt: of the windows and leases that its reservation is from. */
+function accountWith(account: Account | undefined, reservation: Reservation | undefined): Account | undefined {
+  if (account === undefined || reservation === undefined) return account;
+  const { epochMs: admittedEpochMs, quote, leaseIds: leases } = reservation;
+  return { ...account, admittedEpochMs, reservedNanoUsd: quote.nanoUsd, leases };
+}
+
+function tokensSeen({ inputTokensEstimate, outputTokensSoFar }: SeenAttempt): number {
+  return inputTokensEstimate + outputTokensSoFar;
 }

@@ -7,12 +7,14 @@ import type { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
+import type { AttemptAccount } from './core/account.ts';
 import { endOf, estimateInputTokens, usageEvent } from './core/account.ts';
 import { redactCredential } from './core/redact-credential.ts';
 import { TimeLimits } from './core/time-limits.ts';
 import type { Ending } from './core/verdict.ts';
 import { visibleHeaders } from './core/visible-headers.ts';
 import type { Dialect, StreamReader } from './dialects/dialect.ts';
+import type { LateAccounts } from './late-accounts.ts';
 import type { OpenNotes } from './open-notes.ts';
 import type { FrameSender } from './send-frames.ts';
 import type { Upstream, UpstreamCall, UpstreamHeaders, UpstreamListener } from './upstream.ts';
@@ -25,6 +27,8 @@ const MAX_ERROR_BYTES = 64 * 1024;
 const MAX_HELD_BYTES = 256 * 1024;
 /** A plain answer up to here leaves in one frame. */
 const MAX_WHOLE_BYTES = 128 * 1024;
+/** A longer request is not kept to be counted, if its stream is left: its tokens are estimated. */
+const MAX_COUNTED_BYTES = 16 * 1024;
 /** After its end mark a provider has this long to end its answer; then its connection is closed rather than reused. */
 const LINGER_MS = 1_000;
 
@@ -50,6 +54,7 @@ export interface AttemptDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly journal: UsageJournal;
+  readonly late: Pick<LateAccounts, 'record'>;
   readonly notes: Pick<OpenNotes, 'opened' | 'ended'>;
   readonly workerId: string;
   readonly ingressId: string;
@@ -90,6 +95,8 @@ export class Attempt implements UpstreamListener {
   #phase: Phase = { kind: 'waiting' };
   #status: number | null = null;
   #firstContentAt: Millis | undefined;
+  /** The request as it came, where it may have to be counted. */
+  #prompt: Buffer | undefined;
   #isPaused = false;
   #hasUpstreamEnded = false;
 
@@ -110,9 +117,10 @@ export class Attempt implements UpstreamListener {
   /** @param body the request's bytes, as the client sent them, in as many parts as they came */
   start(body: readonly Buffer[]): void {
     const { dialect, upstream } = this.#deps.backend;
-    const { upstreamModel, prefill } = this.#deps.deployment;
+    // A copy: what came holds on to the whole message that it came in.
+    if (this.#task.stream && this.#task.bodyBytes <= MAX_COUNTED_BYTES) this.#prompt = Buffer.concat(body);
     try {
-      const request = dialect.encodeRequest(this.#task, body, upstreamModel, prefill);
+      const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment);
       this.#deps.notes.opened(this.#task, this.#startedEpochMs, this.#deps.ingressId);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
@@ -125,11 +133,13 @@ export class Attempt implements UpstreamListener {
    * @param told what the ingress is told, when it is not the one who wants no more of it
    */
   cancel(code: ErrorCode, told?: GatewayError): void {
-    if (this.#phase.kind === 'over') return;
+    const phase = this.#phase;
+    if (phase.kind === 'over') return;
     this.#call?.abort();
     const end = this.#account();
     if (told !== undefined) this.#sender.failed(told, end.costNanoUsd);
-    this.#conclude(end, { code });
+    const isUntold = phase.kind === 'stream' && phase.reader.usage === undefined;
+    this.#conclude(end, { code }, isUntold ? phase.reader : undefined);
   }
 
   /** The client took `bytes` more. */
@@ -329,11 +339,14 @@ export class Attempt implements UpstreamListener {
     this.#conclude(end, told);
   }
 
-  /** The one way out: the account is written and the slot is free. */
-  #conclude(end: AttemptEnd, ending: Ending): void {
+  /**
+   * The one way out: the account is written and the slot is free.
+   * @param untold a stream of which the provider has not told what it used: that is counted first
+   */
+  #conclude(end: AttemptEnd, ending: Ending, untold?: StreamReader): void {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
-    const { journal, notes, workerId, ingressId, deployment, observer, onOver } = this.#deps;
+    const { journal, late, notes, workerId, ingressId, deployment, observer, onOver } = this.#deps;
     const context = {
       startedEpochMs: this.#startedEpochMs,
       upstreamStatus: this.#status,
@@ -341,23 +354,31 @@ export class Attempt implements UpstreamListener {
       worker: workerId,
       ingress: ingressId,
     };
-    journal.record(usageEvent(this.#task, deployment, end, context));
-    notes.ended(this.#task);
+    const task = this.#task;
+    if (untold === undefined) {
+      journal.record(usageEvent(task, deployment, end, context));
+      notes.ended(task);
+    } else {
+      const account = this.#accountOf(untold, end.durationMs);
+      late.record(task, { prompt: this.#prompt, said: untold.said }, (counted) =>
+        usageEvent(task, deployment, endOf(task, deployment, { ...account, counted }), context),
+      );
+    }
     observer.ended(ending, end.usage.inputTokens + end.usage.outputTokens);
     onOver(this);
   }
 
   #account(read: Pick<StreamReader, 'usage' | 'outputTokensSoFar' | 'finish'> = this.#readSoFar()): AttemptEnd {
+    return endOf(this.#task, this.#deps.deployment, this.#accountOf(read, this.#deps.clock.now() - this.#startedAt));
+  }
+
+  #accountOf(
+    { usage, outputTokensSoFar, finish }: Pick<StreamReader, 'usage' | 'outputTokensSoFar' | 'finish'>,
+    durationMs: number,
+  ): AttemptAccount {
     const hasBegun = this.#status !== null && this.#status >= 200 && this.#status <= 299;
-    return endOf(this.#task, this.#deps.deployment, {
-      startedEpochMs: this.#startedEpochMs,
-      durationMs: this.#deps.clock.now() - this.#startedAt,
-      ttftMs: this.#firstContentAt === undefined ? null : this.#firstContentAt - this.#startedAt,
-      usage: read.usage,
-      hasBegun,
-      outputTokensSoFar: read.outputTokensSoFar,
-      finish: read.finish,
-    });
+    const ttftMs = this.#firstContentAt === undefined ? null : this.#firstContentAt - this.#startedAt;
+    return { startedEpochMs: this.#startedEpochMs, durationMs, ttftMs, usage, hasBegun, outputTokensSoFar, finish };
   }
 
   #readSoFar(): Pick<StreamReader, 'usage' | 'outputTokensSoFar' | 'finish'> {

@@ -14,6 +14,7 @@ import type { Admissions, Refusal } from './admit.ts';
 import { AdmittedCall } from './admit.ts';
 import { Assembly } from './assemble.ts';
 import { Attempt } from './attempt.ts';
+import type { LateAccounts } from './late-accounts.ts';
 import type { OpenNotes } from './open-notes.ts';
 import type { WorkerPool } from './pool.ts';
 import { FrameSender } from './send-frames.ts';
@@ -55,6 +56,7 @@ export interface IntakeDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly journal: UsageJournal;
+  readonly late: LateAccounts;
   readonly notes: OpenNotes;
   readonly catalog: Catalog;
   readonly workerId: string;
@@ -221,7 +223,7 @@ export class Intake {
 
   #begin({ pool, ingress, stream, task, body, deployment }: Ready, admitted: AdmittedCall | Refusal): void {
     if (!(admitted instanceof AdmittedCall)) return this.#decline(pool, ingress, stream, admitted);
-    const { bus, clock, journal, notes, log, workerId } = this.#deps;
+    const { bus, clock, journal, late, notes, log, workerId } = this.#deps;
     const onOver = (over: Attempt): void => {
       if (ingress.attempts.get(stream) === over) ingress.attempts.delete(stream);
       pool.release();
@@ -232,6 +234,7 @@ export class Intake {
       clock,
       log,
       journal,
+      late,
       notes,
       workerId,
       ingressId: ingress.id,

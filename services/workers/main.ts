@@ -23,10 +23,12 @@ import { Intake } from './consume.ts';
 import type { BreakerState } from './core/breaker.ts';
 import { openai } from './dialects/openai.ts';
 import { Guards } from './guards.ts';
+import { LateAccounts } from './late-accounts.ts';
 import { WorkerMetrics } from './metrics.ts';
 import { OpenNotes } from './open-notes.ts';
 import { WorkerPool } from './pool.ts';
 import { SharedLimits } from './shared-limits.ts';
+import { TokenCounter } from './token-counter.ts';
 import { Upstream } from './upstream.ts';
 
 /** Time limits of attempts are checked this often: their resolution. */
@@ -67,6 +69,8 @@ export function startWorkers(deps: WorkersDeps): Workers {
   const id = makeInstanceId('wrk');
   const journal = new UsageJournal(journalBus, id, clock, log);
   const notes = new OpenNotes({ bus: journalBus, workerId: id, log });
+  const counter = new TokenCounter(log);
+  const late = new LateAccounts({ journal, notes, counter });
   let isDraining = false;
   let connection = 1;
   let firstRouterAt: Millis | undefined;
@@ -91,7 +95,19 @@ export function startWorkers(deps: WorkersDeps): Workers {
   const onDegraded = (): void => metrics.decidedWithoutRedis();
   const admissions = new Admissions({ clock, guards, shared, forced, onDegraded });
   const onDeclined = metrics.declined.bind(metrics);
-  const intake = new Intake({ bus, clock, log, journal, notes, catalog, workerId: id, pools, admissions, onDeclined });
+  const intake = new Intake({
+    bus,
+    clock,
+    log,
+    journal,
+    late,
+    notes,
+    catalog,
+    workerId: id,
+    pools,
+    admissions,
+    onDeclined,
+  });
   forced?.onChange((deployment) => {
     if (forced.stateOf(deployment) === 'disabled') intake.endDeployment(deployment, disabled());
   });
@@ -171,6 +187,8 @@ export function startWorkers(deps: WorkersDeps): Workers {
       announcer.stop();
       await bus.flush();
       for (const subscription of subscriptions) subscription.unsubscribe();
+      await late.settled();
+      await counter.stop();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))
         log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
       else await notes.stop();

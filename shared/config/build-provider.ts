@@ -57,6 +57,7 @@ function buildProvider(name: string, fields: ProviderFields, env: Env): Provider
     breaker: buildBreaker(fields.breaker),
     healthCheck: buildHealthCheck(fields.health_check),
     prefill: fields.prefill ?? knownPrefill(known, baseUrl),
+    outputLimit: fields.output_limit ?? known?.outputLimit ?? 'max_tokens',
     timeouts: { connectMs: connect, firstTokenMs: firstToken, betweenTokensMs: betweenTokens, totalMs: total },
   };
 }

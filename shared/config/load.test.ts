@@ -154,6 +154,7 @@ const usual = {
   breaker: DEFAULT_BREAKER,
   healthCheck: undefined,
   prefill: 'none',
+  outputLimit: 'max_tokens',
   timeouts: { connectMs: 5_000, firstTokenMs: 60_000, betweenTokensMs: 60_000, totalMs: 600_000 },
 };
 
@@ -307,18 +308,23 @@ test('a file with every supported key', () => {
         },
         healthCheck: { everyMs: 3_000, timeoutMs: 1_000, path: '/health' },
         prefill: 'continue_final_message',
+        outputLimit: 'max_tokens',
         timeouts: { connectMs: 2_000, firstTokenMs: 20_000, betweenTokensMs: 250, totalMs: 300_000 },
       },
       {
         ...usual,
         name: 'openai',
+        outputLimit: 'max_completion_tokens',
         listed: 'price-table',
         baseUrl: 'http://127.0.0.1:9/v1',
         apiKey: 'sk-o',
         region: 'us',
         breaker: undefined,
       },
-      { ...usual, name: 'groq', listed: 'price-table', baseUrl: 'https://api.groq.com/openai/v1', apiKey: 'gsk' },
+      {
+        ...{ ...usual, name: 'groq', listed: 'price-table', baseUrl: 'https://api.groq.com/openai/v1', apiKey: 'gsk' },
+        outputLimit: 'max_completion_tokens',
+      },
       {
         ...simulated,
         region: 'here',
@@ -326,7 +332,10 @@ test('a file with every supported key', () => {
         limits: { requestsPerMinute: 60, tokensPerMinute: undefined },
         breaker: undefined,
       },
-      { ...usual, name: 'xai', listed: 'price-table', baseUrl: 'https://api.x.ai/v1', apiKey: 'xai' },
+      {
+        ...{ ...usual, name: 'xai', listed: 'price-table', baseUrl: 'https://api.x.ai/v1', apiKey: 'xai' },
+        outputLimit: 'max_completion_tokens',
+      },
     ],
     routes: [
       {
@@ -583,6 +592,19 @@ describe('what a provider is told', () => {
     { name: 'mine', text: 'base_url: "http://x", prefill: assistant', prefill: 'assistant' },
   ])('a text is continued by $name ($text) as: $prefill', ({ name, text, prefill }) => {
     expect(load(`providers: { ${name}: { ${text} } }`).providers[0]?.prefill).toBe(prefill);
+  });
+
+  test.each([
+    { name: 'openai', text: 'api_key: k', outputLimit: 'max_completion_tokens' },
+    { name: 'mistral', text: 'api_key: k', outputLimit: 'max_tokens' },
+    { name: 'mine', text: 'base_url: "http://x"', outputLimit: 'max_tokens' },
+    {
+      name: 'mine',
+      text: 'base_url: "http://x", output_limit: max_completion_tokens',
+      outputLimit: 'max_completion_tokens',
+    },
+  ])('output is bounded at $name ($text) by: $outputLimit', ({ name, text, outputLimit }) => {
+    expect(load(`providers: { ${name}: { ${text} } }`).providers[0]?.outputLimit).toBe(outputLimit);
   });
 });
 

@@ -166,6 +166,7 @@ export interface ProviderConfig {
   readonly healthCheck: HealthCheckConfig | undefined;
   /** How its models are made to continue a text. */
   readonly prefill: Prefill;
+  readonly outputLimit: OutputLimit;
   readonly timeouts: TimeoutsConfig;
 }
 
@@ -204,6 +205,9 @@ export interface HealthCheckConfig {
  * - `continue_final_message`: that, when the request says so (vLLM, SGLang).
  */
 export type Prefill = 'none' | 'assistant' | 'prefix' | 'continue_final_message';
+
+/** The member of a chat request that bounds its output, as a provider calls it; servers ignore the name they do not know. */
+export type OutputLimit = 'max_completion_tokens' | 'max_tokens';
 
 export interface ModelConfig {
   /** The name clients use, after `provider/`. */

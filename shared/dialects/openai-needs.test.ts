@@ -199,13 +199,63 @@ test.each([
   { input: [[1, 2], [3]], tokens: 3 },
   { input: ['abcd', [1, 2]], tokens: 3 },
 ])('embeddings of $input have $tokens input tokens', ({ input, tokens }) => {
-  expect(readEmbeddingsDemand(input, Buffer.alloc(0))).toEqual({
+  expect(readEmbeddingsDemand(input, Buffer.alloc(7))).toEqual({
     needs: [],
     inputTokens: tokens,
     maxOutputTokens: undefined,
+    bounds: { inputTokens: 7, isOpenEnded: false, outputTokens: 0, choices: 1 },
   });
 });
 
 test('embeddings of a million texts are judged by their bytes', () => {
   expect(readEmbeddingsDemand(Array<string>(1_000_000).fill('x'), Buffer.alloc(4_000_000)).inputTokens).toBe(1_000_000);
+});
+
+describe('a chat request is bounded', () => {
+  const boundOf = (fields: Fields): ReturnType<typeof chat>['bounds'] => chat(fields).bounds;
+  const plain = boundOf({}).inputTokens;
+
+  test('by a token for each byte of it, whatever it says', () => {
+    const text = '\u{1f600}' + 'ж'.repeat(1_000);
+    const request = { messages: [said(text)] };
+    expect(boundOf(request).inputTokens).toBeGreaterThan(Buffer.byteLength(JSON.stringify(request)));
+  });
+
+  test('by the most that images count, not by their bytes', () => {
+    const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${base64}` } };
+    const { inputTokens, isOpenEnded } = boundOf(withPart(image));
+    expect(inputTokens).toBeGreaterThan(48_000);
+    expect(inputTokens).toBeLessThan(49_000);
+    expect(isOpenEnded).toBe(false);
+  });
+
+  test('by what sounds and files may hold', () => {
+    const sound = boundOf(withPart({ type: 'input_audio', input_audio: { data: base64, format: 'wav' } }));
+    expect(sound.inputTokens - plain).toBeLessThan(200_000);
+    const file = boundOf(withPart({ type: 'file', file: { file_data: base64 } }));
+    expect(file.inputTokens).toBeGreaterThan(4_000_000);
+    expect([sound.isOpenEnded, file.isOpenEnded]).toEqual([false, false]);
+  });
+
+  test.each([
+    { what: 'a file by its id', part: { type: 'file', file: { file_id: 'file-1' } } },
+    { what: 'a part that nobody here knows', part: { type: 'video_url', video_url: { url: 'https://x' } } },
+  ])('by nothing but its model for $what', ({ part }) => {
+    expect(boundOf(withPart(part)).isOpenEnded).toBe(true);
+  });
+
+  test('by more where tools are explained to the model', () => {
+    expect(boundOf({ tools: [{ type: 'function' }] }).inputTokens).toBeGreaterThan(plain + 640);
+  });
+
+  test.each([
+    { fields: {}, outputTokens: undefined, choices: 1 },
+    { fields: { max_tokens: 5, n: 3 }, outputTokens: 5, choices: 3 },
+    { fields: { max_completion_tokens: 7, max_tokens: 5 }, outputTokens: 7, choices: 1 },
+    { fields: { max_tokens: '9', n: null }, outputTokens: undefined, choices: 1 },
+    { fields: { n: '100' }, outputTokens: undefined, choices: undefined },
+    { fields: { n: 0 }, outputTokens: undefined, choices: undefined },
+  ])('by its own count of answers and their length: $fields', ({ fields, outputTokens, choices }) => {
+    expect(boundOf(fields)).toMatchObject({ outputTokens, choices });
+  });
 });

@@ -6,6 +6,17 @@ const CHARS_PER_TOKEN = 4;
 const LOW_DETAIL_TOKENS = 85;
 /** The same for 1024 × 1024 in high detail: nobody looks into the image for its size, so every other one counts as this. */
 const IMAGE_TOKENS = 765;
+/**
+ * The most that a provider is known to count for one image: gpt-4o-mini's 2,833 and 5,667 for each tile of 512 pixels, of
+ * which there are 8 at most.
+ */
+const MOST_IMAGE_TOKENS = 48_169;
+/** What chat templates add besides the JSON around a message, which is longer than the marks that replace it. */
+const TEMPLATE_TOKENS = 64;
+/** The most that a provider is known to put before a request's tools to explain them. */
+const TOOL_PREAMBLE_TOKENS = 640;
+/** Sound in base64 at the lowest rate that codecs know, 1 KB a second, of which models make 32 tokens at most. */
+const LEAST_SOUND_CHARS_PER_TOKEN = 32;
 /** Messages, their parts and nodes of tool definitions that are looked at; a body may hold millions of them. */
 const MAX_WALKED = 10_000;
 const MAX_SKETCHED_CHARS = 16 * 1024;
@@ -19,6 +30,9 @@ const NEED_OF_PART: Readonly<Record<string, Need>> = {
   file: 'pdf',
 };
 
+/** Parts whose text stands in the body, and is counted with it. */
+const TEXT_PARTS: ReadonlySet<string> = new Set(['text', 'refusal', 'input_text', 'output_text', 'thinking']);
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** What of a request decides who can serve it, and what that may cost. */
@@ -31,6 +45,23 @@ export interface Demand {
   readonly inputTokens: number;
   /** Of all choices together. undefined: the request does not say. */
   readonly maxOutputTokens: number | undefined;
+  /** What can be told of the most that it may use. */
+  readonly bounds: TokenBounds;
+}
+
+/** What a reservation is made of: no answer counts more tokens than these, whatever tokenizer its model has. */
+export interface TokenBounds {
+  /**
+   * Bytes of the body but for images, sounds and files, since no tokenizer makes more than one token of a byte; the most
+   * that these count; and what templates add.
+   */
+  readonly inputTokens: number;
+  /** Something in it has a size that nobody can tell from here (a file by its id): it may be as long as a model takes. */
+  readonly isOpenEnded: boolean;
+  /** Of each choice. undefined: the request does not say. */
+  readonly outputTokens: number | undefined;
+  /** undefined: `n` is there, and is no count. */
+  readonly choices: number | undefined;
 }
 
 /** What a sketch is made of, for the few routes that want one. */
@@ -45,6 +76,9 @@ interface Tally {
   /** Characters of images, sounds and files, in base64 or as a URL. */
   mediaChars: number;
   imageTokens: number;
+  /** At most, of the same: for `TokenBounds`. */
+  mediaTokens: number;
+  isOpenEnded: boolean;
   /** What may still be looked at. Below zero: something was not. */
   left: number;
 }
@@ -55,7 +89,15 @@ interface Tally {
  * @param request its messages are a list of objects
  */
 export function readChatDemand(request: Fields, body: Buffer): Demand & { readonly prompt: Prompt } {
-  const tally: Tally = { needs: [], chars: 0, mediaChars: 0, imageTokens: 0, left: MAX_WALKED };
+  const tally: Tally = {
+    needs: [],
+    chars: 0,
+    mediaChars: 0,
+    imageTokens: 0,
+    mediaTokens: 0,
+    isOpenEnded: false,
+    left: MAX_WALKED,
+  };
   const messages = request['messages'] as readonly Fields[];
   let systemChars = 0;
   let turns = 0;
@@ -86,13 +128,15 @@ export function readChatDemand(request: Fields, body: Buffer): Demand & { readon
     needs: tally.needs,
     inputTokens: tokensOf(tally.chars) + tally.imageTokens,
     maxOutputTokens: maxOutputTokensOf(request),
+    bounds: boundsOf(request, body, tally, tools > 0),
     prompt: { lastContent: lastOfUser(messages), systemChars, totalChars, turns, tools, wantsSchema },
   };
 }
 
 /** Embeddings cost their input: the tokens that are given, or a quarter of the characters. */
 export function readEmbeddingsDemand(input: unknown, body: Buffer): Demand {
-  return { needs: [], inputTokens: inputTokensOf(input, body), maxOutputTokens: undefined };
+  const bounds = { inputTokens: body.length, isOpenEnded: false, outputTokens: 0, choices: 1 };
+  return { needs: [], inputTokens: inputTokensOf(input, body), maxOutputTokens: undefined, bounds };
 }
 
 /** What the strategy `complexity` looks at. */
@@ -115,15 +159,33 @@ function countParts(tally: Tally, parts: readonly unknown[]): void {
     const { type, text, refusal } = part;
     if (typeof text === 'string') tally.chars += text.length;
     if (typeof refusal === 'string') tally.chars += refusal.length;
-    if (typeof type !== 'string' || !Object.hasOwn(NEED_OF_PART, type)) continue;
+    if (typeof type !== 'string') continue;
+    if (!Object.hasOwn(NEED_OF_PART, type)) {
+      tally.isOpenEnded ||= !TEXT_PARTS.has(type);
+      continue;
+    }
     const need = NEED_OF_PART[type] as Need;
     addNeed(tally, need);
     const media = part[type];
-    tally.mediaChars += longestOf(media);
-    if (need !== 'vision') continue;
+    const mediaChars = longestOf(media);
+    tally.mediaChars += mediaChars;
+    if (need !== 'vision') {
+      countSound(tally, need, media, mediaChars);
+      continue;
+    }
+    tally.mediaTokens += MOST_IMAGE_TOKENS;
     const detail = part['detail'] ?? (isFields(media) ? media['detail'] : undefined);
     tally.imageTokens += detail === 'low' ? LOW_DETAIL_TOKENS : IMAGE_TOKENS;
   }
+}
+
+/** Sounds and files are at most so many tokens; a file by its id, or by a URL, may be anything. */
+function countSound(tally: Tally, need: Need, media: unknown, mediaChars: number): void {
+  const isThere = isFields(media) && (typeof media['data'] === 'string' || typeof media['file_data'] === 'string');
+  if (!isThere) tally.isOpenEnded = true;
+  else if (need === 'audio') tally.mediaTokens += Math.ceil(mediaChars / LEAST_SOUND_CHARS_PER_TOKEN);
+  // A page's text is compressed in it, its pictures are counted besides: a token for each character is more than either.
+  else tally.mediaTokens += mediaChars;
 }
 
 /** The characters of an image, a sound or a file: a URL itself, or the longest thing in the object around it. */
@@ -186,6 +248,20 @@ function inputTokensOf(input: unknown, body: Buffer): number {
     else tokens += Array.isArray(item) ? item.length : 1;
   }
   return tokensOf(chars) + tokens;
+}
+
+function boundsOf(request: Fields, body: Buffer, tally: Tally, hasTools: boolean): TokenBounds {
+  const { mediaChars, mediaTokens, isOpenEnded } = tally;
+  const added = TEMPLATE_TOKENS + (hasTools ? TOOL_PREAMBLE_TOKENS : 0);
+  const each = request['max_completion_tokens'] ?? request['max_tokens'];
+  const choices = request['n'] ?? 1;
+  return {
+    inputTokens: Math.max(0, body.length - mediaChars) + mediaTokens + added,
+    // What was not looked at may be anything.
+    isOpenEnded: isOpenEnded || tally.left < 0,
+    outputTokens: isCount(each) ? each : undefined,
+    choices: isCount(choices) ? choices : undefined,
+  };
 }
 
 function maxOutputTokensOf(request: Fields): number | undefined {

@@ -98,6 +98,8 @@ export const Envelope = z.looseObject({
   affinity: z.string().optional(),
   /** The client has the beginning of the answer: only deployments that can go on from it may serve the rest. */
   continues: z.boolean().optional(),
+  /** A hard budget pays for it: only deployments with a known price may serve it. */
+  mustBePriced: z.boolean().optional(),
   /** Slots that the ingress would like besides, for the next requests of the same name. */
   slotsAhead: z.number().optional(),
   /** W3C trace context, passed on as it came. */

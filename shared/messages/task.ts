@@ -49,7 +49,7 @@ export const TaskHead = z.looseObject({
   continues: z.looseObject({ id: z.string(), created: z.number(), messageEnd: z.number() }).optional(),
   traceparent: z.string().optional(),
   account: Account.optional(),
-  /** Output tokens that the reservation covers: the provider is told no more than that. Absent: as the body says. */
+  /** Output tokens of each choice that the reservation covers: the provider is told no more than that. Absent: as the body says. */
   outputTokensBound: z.number().optional(),
   /** Earlier attempts of the same request, oldest first: the deployment, and the code it failed with. */
   earlier: z.array(z.looseObject({ deployment: z.string(), code: z.string() })).optional(),

@@ -7,6 +7,7 @@ export function deploymentOf(id: string, fields: Partial<Deployment> = {}): Depl
   return {
     ...{ id, provider, pool: provider, model, upstreamModel: model, price: undefined, region: undefined },
     ...{ capabilities: undefined, contextTokens: undefined, prefill: 'none' },
+    ...{ maxOutputTokens: undefined, outputLimit: 'max_tokens' },
     limits: { requestsPerMinute: undefined, tokensPerMinute: undefined },
     ...fields,
   };

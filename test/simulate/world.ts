@@ -243,6 +243,7 @@ export function providerConfig(
     breaker: { ...DEFAULT_BREAKER, ...breaker },
     healthCheck: undefined,
     prefill: 'none',
+    outputLimit: 'max_tokens',
     timeouts: { connectMs: 5_000, firstTokenMs: patienceMs, betweenTokensMs: patienceMs, totalMs: patienceMs },
   };
 }

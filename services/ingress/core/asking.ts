@@ -26,12 +26,12 @@ export function envelopeOf(
   { waitedMs = 0, queuedMs = 0, isContinuation = false }: Circumstances = {},
 ): Envelope {
   const { id, principal, model, endpoint, stream, body, deadlineEpochMs, kin, traceparent } = request;
-  const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch } = request;
+  const { inputTokens, maxOutputTokens, needs, lane, via, overrides, sketch, servedAs, mustBePriced } = request;
   return {
     v: 1,
     id,
     principal,
-    model,
+    model: servedAs ?? model,
     endpoint,
     stream,
     bodyBytes: body.length,
@@ -49,6 +49,7 @@ export function envelopeOf(
     ...(waitedMs === 0 ? {} : { waitedMs }),
     ...(queuedMs === 0 ? {} : { queuedMs }),
     ...(isContinuation ? { continues: true } : {}),
+    ...(mustBePriced ? { mustBePriced } : {}),
     ...(traceparent === undefined ? {} : { traceparent }),
   };
 }
@@ -68,13 +69,16 @@ export interface TaskTerms {
   readonly continues?: TaskHead['continues'];
   /** Attempts that failed before it, oldest first. */
   readonly earlier?: TaskHead['earlier'];
+  /** Whom it is charged to. */
+  readonly account?: TaskHead['account'];
+  readonly outputTokensBound?: TaskHead['outputTokensBound'];
 }
 
 /** What a worker is told of one attempt, besides the body. */
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes, continues, earlier = [] }: TaskTerms,
+  { attempt, deadlineEpochMs, creditBytes, continues, account, outputTokensBound, earlier = [] }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
   const { lane, dropAt } = request;
@@ -105,6 +109,8 @@ export function taskOf(
     queueMs,
     creditBytes,
     ...(continues === undefined ? {} : { continues }),
+    ...(account === undefined ? {} : { account }),
+    ...(outputTokensBound === undefined ? {} : { outputTokensBound }),
     ...(traceparent === undefined ? {} : { traceparent }),
     ...(earlier.length === 0 ? {} : { earlier: [...earlier] }),
   };

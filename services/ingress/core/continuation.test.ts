@@ -56,6 +56,9 @@ describe('a request for the rest', () => {
       metadata: undefined,
       prompt: undefined,
       nameKey: undefined,
+      servedAs: undefined,
+      mustBePriced: false,
+      attribution: { organisation: null, team: null, user: null, keyId: 'k', feature: null, session: null, tags: {} },
     },
   });
   const SAID = { id: 'chatcmpl-1', created: 7, text: 'So "far"' };

@@ -21,11 +21,17 @@ export interface Progress {
   /** `deployment=code` of the attempts that failed. */
   readonly failures: readonly string[];
   readonly isHedged: boolean;
+  /** The route that serves it in place of what it asked for, since a budget is used up. */
+  readonly servedAs: string | undefined;
+  /** How the caller's limits stand. */
+  readonly limits: HeaderList;
 }
 
 /** What every answer says of itself, errors too. */
-export function progressHeaders({ requestId, placed, attempts, queueMs, failures, isHedged }: Progress): HeaderList {
+export function progressHeaders(progress: Progress): HeaderList {
+  const { requestId, placed, attempts, queueMs, failures, isHedged, servedAs, limits } = progress;
   const headers: Record<string, string> = {
+    ...limits,
     'x-request-id': requestId,
     'x-sluice-attempts': String(attempts),
     'x-sluice-queue-ms': String(Math.round(queueMs)),
@@ -34,8 +40,9 @@ export function progressHeaders({ requestId, placed, attempts, queueMs, failures
     headers['x-sluice-deployment'] = toHeaderValue(placed.deployment);
     headers['x-sluice-reason'] = toHeaderValue(placed.reason);
     if (placed.variant !== undefined) headers['x-sluice-variant'] = toHeaderValue(placed.variant);
-    if (placed.downgradedTo !== undefined) headers['x-sluice-downgraded-to'] = toHeaderValue(placed.downgradedTo);
   }
+  const downgradedTo = placed?.downgradedTo ?? servedAs;
+  if (downgradedTo !== undefined) headers['x-sluice-downgraded-to'] = toHeaderValue(downgradedTo);
   if (failures.length > 0) headers['x-sluice-failed'] = toHeaderValue(failures.join(', '));
   if (isHedged) headers['x-sluice-hedged'] = 'true';
   return headers;

@@ -3,13 +3,12 @@ import { suggest } from '../../../shared/config/errors.ts';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { Endpoint } from '../../../shared/messages/envelope.ts';
+import type { Admission, Terms } from '../admission.ts';
 import type { AdmitDeps } from '../admit.ts';
 import { admit } from '../admit.ts';
 import type { Authenticator } from '../authenticate.ts';
 import type { Caller } from '../caller.ts';
 import type { Exchanges } from '../exchanges.ts';
-import { refuseBlocked, scopesOfRequest } from '../refuse-blocked.ts';
-import type { RuleBook } from '../rule-book.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -18,8 +17,8 @@ declare module 'fastify' {
 }
 
 export interface InferenceDeps extends AdmitDeps {
+  readonly admission: Pick<Admission, 'admit'>;
   readonly authenticator: Authenticator;
-  readonly rules: Pick<RuleBook, 'rulesOf'>;
   readonly exchanges: Exchanges;
 }
 
@@ -92,12 +91,16 @@ function exchange(
   if (caller === null) throw new GatewayError('internal', 'A request without a caller.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   const admitted = admit(parseOpenAiRequest(endpoint, body), { caller, headers, via }, deps);
-  const begin = (): void => {
-    reply.hijack();
-    deps.exchanges.begin(admitted, reply.raw);
-  };
-  const passed = refuseBlocked(deps.rules, scopesOfRequest(caller, admitted, deps.catalog));
-  return passed instanceof Promise ? passed.then(begin) : begin();
+  const isGone = (): boolean => reply.raw.destroyed;
+  const terms = deps.admission.admit(admitted, isGone);
+  if (!(terms instanceof Promise)) return void begin(deps, terms, reply);
+  const leave = deps.exchanges.wait(body.length);
+  return terms.then((later) => begin(deps, later, reply)).finally(leave);
+}
+
+function begin({ exchanges }: InferenceDeps, terms: Terms, reply: FastifyReply): void {
+  reply.hijack();
+  exchanges.begin(terms, reply.raw);
 }
 
 function attempt<T>(run: () => T): T | Error {

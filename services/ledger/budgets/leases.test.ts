@@ -1,3 +1,4 @@
+import { TEST_SECRET } from '../testing/secret.ts';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../../shared/clock.ts';
@@ -25,7 +26,7 @@ beforeAll(async () => {
     ...{ timeZone: 'UTC', isHard: true, onLimit: { kind: 'reject' as const }, alertAt: [] },
   };
   const start = async (registry: Registry): Promise<Ledger> => {
-    const shared = { databaseUrl: setup.database.url, clock: systemClock, log, budgets: [budget] };
+    const shared = { databaseUrl: setup.database.url, clock: systemClock, log, budgets: [budget], secret: TEST_SECRET };
     return startLedger({ ...shared, bus: await setup.connect(), registry });
   };
   ledgers = await Promise.all([start(registry), start(new Registry())]);

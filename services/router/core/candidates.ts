@@ -60,6 +60,7 @@ const LACKING: Readonly<Record<RuledOut, string>> = {
   region: 'runs in a region that the request may use',
   context: 'takes an input this long',
   continues: 'can continue a text',
+  price: 'has a price that the budget could pay',
   tools: 'takes tools',
   vision: 'takes images',
   audio: 'takes audio',

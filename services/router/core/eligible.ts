@@ -25,10 +25,12 @@ export interface Requirements {
   readonly regions: readonly string[] | undefined;
   /** It goes on with a text that another began. */
   readonly continues: boolean;
+  /** A hard budget pays for it. */
+  readonly isPriced: boolean;
 }
 
 /** Why a deployment is not asked: the first of these that holds. */
-export type RuledOut = 'failed' | 'region' | 'context' | 'continues' | Need;
+export type RuledOut = 'failed' | 'region' | 'context' | 'continues' | 'price' | Need;
 
 /**
  * @param contextOf the input tokens that a deployment takes, by id; undefined when unknown
@@ -41,6 +43,7 @@ export function requirementsOf(
     readonly maxOutputTokens?: number | undefined;
     readonly needs?: readonly Need[] | undefined;
     readonly continues?: boolean | undefined;
+    readonly mustBePriced?: boolean | undefined;
   },
   regions: readonly string[] | undefined,
   contextOf: (deployment: string) => number | undefined,
@@ -54,8 +57,9 @@ export function requirementsOf(
     failed.add(deployment);
     if (code === 'context_length_exceeded') contextAbove = Math.max(contextAbove ?? 0, contextOf(deployment) ?? 0);
   }
-  const { inputTokens, needs = [], continues = false } = asked;
-  return { failed, deferred, contextAbove, inputTokens, tokens: tokensEstimateOf(asked), needs, regions, continues };
+  const { inputTokens, needs = [], continues = false, mustBePriced: isPriced = false } = asked;
+  const tokens = tokensEstimateOf(asked);
+  return { failed, deferred, contextAbove, inputTokens, tokens, needs, regions, continues, isPriced };
 }
 
 /** undefined: it may be asked. What is not known of a deployment does not rule it out, but for where it runs. */
@@ -63,6 +67,7 @@ export function ruledOut(deployment: Deployment, required: Requirements): RuledO
   if (required.failed.has(deployment.id)) return 'failed';
   const { region, capabilities, contextTokens, prefill } = deployment;
   if (required.regions !== undefined && (region === undefined || !required.regions.includes(region))) return 'region';
+  if (required.isPriced && deployment.price === undefined) return 'price';
   if (contextTokens !== undefined) {
     if (required.contextAbove !== undefined && contextTokens <= required.contextAbove) return 'context';
     if (required.inputTokens > contextTokens * ESTIMATE_TOLERANCE) return 'context';

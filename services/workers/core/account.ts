@@ -17,6 +17,8 @@ export interface AttemptAccount {
   /** Whether the provider began to answer: what it never began is not billed. */
   readonly hasBegun: boolean;
   readonly outputTokensSoFar: number;
+  /** By a tokenizer, where that was worth it; before our own estimates. */
+  readonly counted?: { readonly input: number | undefined; readonly output: number } | undefined;
   readonly finish: string | null;
 }
 
@@ -38,9 +40,10 @@ export function estimateInputTokens(task: TaskHead): number {
   return Math.ceil(task.bodyBytes / BYTES_PER_TOKEN);
 }
 
-function estimate(task: TaskHead, { hasBegun, outputTokensSoFar }: AttemptAccount): TokenUsage {
-  const inputTokens = hasBegun ? estimateInputTokens(task) : 0;
-  return { inputTokens, outputTokens: outputTokensSoFar, cachedInputTokens: 0, reasoningTokens: 0 };
+function estimate(task: TaskHead, { hasBegun, outputTokensSoFar, counted }: AttemptAccount): TokenUsage {
+  const inputTokens = hasBegun ? (counted?.input ?? estimateInputTokens(task)) : 0;
+  const outputTokens = counted?.output ?? outputTokensSoFar;
+  return { inputTokens, outputTokens, cachedInputTokens: 0, reasoningTokens: 0 };
 }
 
 /** The ledger's event of an attempt. */

@@ -1,7 +1,8 @@
-import type { Prefill } from '../../../shared/config.ts';
+import type { Deployment } from '../../../shared/catalog.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
+import type { SaidText } from '../core/said-text.ts';
 
 /** What is sent to a provider, besides its credentials. The body is a list of views: nothing was copied to change it. */
 export interface UpstreamRequest {
@@ -37,13 +38,18 @@ export interface StreamReader {
   readonly usage: TokenUsage | undefined;
   /** Counted by us while the tokens went by; for streams that end before their usage. */
   readonly outputTokensSoFar: number;
+  /** What those tokens said. */
+  readonly said: SaidText;
   readonly finish: string | null;
 }
 
+/** What of a deployment decides how a request to it is written. */
+export type Target = Pick<Deployment, 'upstreamModel' | 'prefill' | 'outputLimit'>;
+
 /** A wire format: one interface, and code only where formats differ. */
 export interface Dialect {
-  /** @param prefill how the provider is told to go on with a text, for tasks that continue an answer */
-  encodeRequest(task: TaskHead, body: readonly Buffer[], upstreamModel: string, prefill: Prefill): UpstreamRequest;
+  /** @throws GatewayError(`invalid_request`) when what a budget covers cannot be told to the provider beyond doubt */
+  encodeRequest(task: TaskHead, body: readonly Buffer[], deployment: Target): UpstreamRequest;
   /** @throws GatewayError(`upstream_malformed`) when this is no answer */
   readAnswer(task: TaskHead, body: Buffer): PlainAnswer;
   readStream(task: TaskHead): StreamReader;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Prefill } from '../../../shared/config.ts';
-import { taskHeadOf } from '../../../shared/testing/fixtures.ts';
+import { deploymentOf, taskHeadOf } from '../../../shared/testing/fixtures.ts';
 import { openai } from './openai.ts';
 import { OpenAiStream } from './openai-stream.ts';
 
@@ -21,7 +21,9 @@ describe('a request to go on with an answer', () => {
   ])('says so in the provider’s way: $prefill', ({ prefill, sent }) => {
     for (const cut of [0, 10, messageEnd, body.length]) {
       const parts = [Buffer.from(body.slice(0, cut)), Buffer.from(body.slice(cut))].filter(({ length }) => length > 0);
-      expect(Buffer.concat([...openai.encodeRequest(task, parts, 'm', prefill).body]).toString()).toBe(sent);
+      expect(
+        Buffer.concat([...openai.encodeRequest(task, parts, deploymentOf('p/m', { prefill })).body]).toString(),
+      ).toBe(sent);
     }
   });
 });

@@ -4,6 +4,7 @@ import type { ByteRange } from '../../../shared/messages/task.ts';
 import type { Edit } from '../core/edit-bytes.ts';
 import { spliceBytes } from '../core/edit-bytes.ts';
 import { EventTooLarge, SseReader } from '../core/parse-sse.ts';
+import { SaidText } from '../core/said-text.ts';
 import type { StreamReader } from './dialect.ts';
 import { locateField } from './locate-field.ts';
 import { isRecord, readOpenAiStreamError } from './openai-error.ts';
@@ -39,6 +40,7 @@ export class OpenAiStream implements StreamReader {
   hasContent = false;
   usage: TokenUsage | undefined;
   outputTokensSoFar = 0;
+  readonly said = new SaidText();
   finish: string | null = null;
 
   /**
@@ -123,7 +125,7 @@ export class OpenAiStream implements StreamReader {
       this.#finished.add(index);
       this.finish ??= choice['finish_reason'] as string;
     }
-    const bytes = contentBytes(choice['delta']);
+    const bytes = readContent(choice['delta'], this.said);
     if (bytes > 0) this.outputTokensSoFar += bytes <= ONE_TOKEN_BYTES ? 1 : Math.ceil(bytes / BYTES_PER_TOKEN);
     return isFinish || bytes > 0;
   }
@@ -234,21 +236,29 @@ function withoutLineFeeds(json: Buffer): Buffer {
 }
 const LF = 0x0a;
 
-/** Bytes of what a delta brings. Everything but the role counts: text, refusals, tool calls, reasoning, audio. */
-function contentBytes(delta: unknown): number {
+/**
+ * Bytes of what a delta brings. Everything but the role counts: text, refusals, tool calls, reasoning, audio.
+ * @param said is told what it says
+ */
+function readContent(delta: unknown, said: SaidText): number {
   if (!isRecord(delta)) return 0;
   let bytes = 0;
   for (const key in delta) {
     if (key === 'role') continue;
     const value = delta[key];
-    if (typeof value === 'string') bytes += value.length;
-    else if (Array.isArray(value) ? value.length > 0 : isRecord(value)) bytes += toolBytes(value);
+    if (typeof value === 'string') {
+      bytes += value.length;
+      said.add(value);
+    } else if (Array.isArray(value) ? value.length > 0 : isRecord(value)) bytes += readTool(value, said);
   }
   return bytes;
 }
 
-function toolBytes(value: unknown): number {
-  return Math.max(1, JSON.stringify(value).length - TOOL_OVERHEAD_BYTES);
+function readTool(value: unknown, said: SaidText): number {
+  const text = JSON.stringify(value);
+  const bytes = Math.max(1, text.length - TOOL_OVERHEAD_BYTES);
+  said.add(text.slice(-bytes));
+  return bytes;
 }
 /** `[{"index":0,"function":{"arguments":""}}]`: what a tool call's delta costs in JSON besides its text. */
 const TOOL_OVERHEAD_BYTES = 42;

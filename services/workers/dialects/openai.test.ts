@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
-import { taskHeadOf } from '../../../shared/testing/fixtures.ts';
+import { deploymentOf, taskHeadOf } from '../../../shared/testing/fixtures.ts';
 import { openai } from './openai.ts';
 import { readOpenAiError, readOpenAiStreamError } from './openai-error.ts';
 import { OpenAiStream } from './openai-stream.ts';
@@ -22,7 +22,9 @@ describe('a request', () => {
     const task = taskOf({ ...parsed, bodyBytes: bytes.length });
     const size = Math.ceil(bytes.length / parts);
     const cut = Array.from({ length: parts }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
-    return Buffer.concat([...openai.encodeRequest(task, cut, upstream, 'none').body]).toString();
+    return Buffer.concat([
+      ...openai.encodeRequest(task, cut, deploymentOf('p/m', { upstreamModel: upstream })).body,
+    ]).toString();
   };
   const messages = '"messages":[{"role":"user","content":"\\"model\\":1 ü😀"}]';
 
@@ -98,7 +100,7 @@ describe('a request', () => {
 
   test('that needs no change passes as the very bytes that came', () => {
     const body = [Buffer.from('{"model":"a"'), Buffer.from(',"x":1}')];
-    expect(openai.encodeRequest(taskOf({ model: 'a' }), body, 'a', 'none').body).toBe(body);
+    expect(openai.encodeRequest(taskOf({ model: 'a' }), body, deploymentOf('p/a')).body).toBe(body);
   });
 });
 

@@ -4,7 +4,8 @@ import type { Endpoint } from '../../../shared/messages/envelope.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
 import { editBytes, textOf } from '../core/edit-bytes.ts';
 import type { Edit } from '../core/edit-bytes.ts';
-import type { Dialect, PlainAnswer, UpstreamRequest } from './dialect.ts';
+import { boundOutput } from './bound-output.ts';
+import type { Dialect, PlainAnswer, Target, UpstreamRequest } from './dialect.ts';
 import { locateField } from './locate-field.ts';
 import { isRecord, readOpenAiError } from './openai-error.ts';
 import { OpenAiStream } from './openai-stream.ts';
@@ -19,10 +20,10 @@ const OPEN_BRACE = 0x7b;
 
 /** OpenAI's API on both sides: bytes pass, and only what must differ is written over. */
 export const openai: Dialect = {
-  encodeRequest: (task, body, upstreamModel, prefill) => ({
+  encodeRequest: (task, body, target) => ({
     path: PATHS[task.endpoint],
     accept: task.stream ? 'text/event-stream' : 'application/json',
-    body: encodeBody(task, body, upstreamModel, prefill),
+    body: encodeBody(task, body, target),
   }),
   readAnswer,
   readStream: (task) => new OpenAiStream(task.model, task.includeUsage, task.continues),
@@ -32,13 +33,13 @@ export const openai: Dialect = {
 function encodeBody(
   task: TaskHead,
   body: readonly Buffer[],
-  upstreamModel: string,
-  prefill: Prefill,
+  { upstreamModel, prefill, outputLimit }: Target,
 ): UpstreamRequest['body'] {
   const edits: Edit[] = [];
   if (upstreamModel !== task.model) edits.push({ at: task.modelAt, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
   if (task.stream && !task.includeUsage) edits.push(askForUsage(task, body));
   if (task.continues !== undefined) edits.push(...askToContinue(task.continues.messageEnd, body, prefill));
+  if (task.outputTokensBound !== undefined) edits.push(...boundOutput(body, task.outputTokensBound, outputLimit));
   for (const at of task.dropAt ?? []) edits.push({ at, bytes: NOTHING });
   return edits.length === 0 ? body : editBytes(body, edits);
 }

@@ -118,6 +118,7 @@ const endpointFields = section(
     api_key: secret().optional(),
     health_check: healthCheckFields.optional(),
     prefill: choice(['none', 'assistant', 'prefix', 'continue_final_message']).optional(),
+    output_limit: choice(['max_completion_tokens', 'max_tokens']).optional(),
     ...poolShape,
   },
   ['api_keys'],

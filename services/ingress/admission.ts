@@ -1,0 +1,245 @@
+import type { Catalog, Resolution } from '../../shared/catalog.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { Account } from '../../shared/messages/account.ts';
+import type { LimitTerms } from '../../shared/messages/rules.ts';
+import type { ScopeName } from '../../shared/scope.ts';
+import { tokensEstimateOf } from '../../shared/tokens.ts';
+import { Cover } from './budgets/cover.ts';
+import type { BudgetItem, LeaseBook } from './budgets/lease-book.ts';
+import { OverBudget } from './budgets/lease-book.ts';
+import { budgetExceeded, priceUnknown } from './budgets/over-budget.ts';
+import type { Reservation } from './budgets/reservation.ts';
+import { Turns } from './budgets/turns.ts';
+import { Candidates } from './candidates.ts';
+import { accountOf, chargedOf } from './core/admission-terms.ts';
+import type { Quote } from './core/quote.ts';
+import { quoteOf } from './core/quote.ts';
+import type { HeaderList } from './core/response-headers.ts';
+import type { AdmittedRequest } from './request.ts';
+
+/** A usage event names no more leases (messages/usage.ts). */
+const MAX_HARD_BUDGETS = 64;
+
+/** A limit that holds for a request. */
+export interface ApplicableLimit {
+  /** As its rule names it, maybe a pattern. */
+  readonly scope: ScopeName;
+  readonly subject: ScopeName;
+  readonly terms: LimitTerms;
+}
+
+/** All that holds for the scopes of a request. */
+export interface ScopeRuling {
+  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
+  readonly limits: readonly ApplicableLimit[];
+  readonly budgets: readonly BudgetItem[];
+}
+
+export interface Rules {
+  /** At once when it is known. @throws GatewayError(`ledger_unavailable`) when only the ledger could tell */
+  rulesOf(scopes: readonly ScopeName[]): ScopeRuling | Promise<ScopeRuling>;
+}
+
+/** What a request has used in the end. */
+export interface ActualUse {
+  readonly tokens: number;
+  readonly costNanoUsd: number;
+}
+
+/** What a request took of its limits. One of its two methods is called, once. */
+export interface TakenLimits {
+  readonly headers: HeaderList;
+  /** The request is over, and used so much. */
+  over(actual: ActualUse): void;
+  /** It is not served after all. */
+  giveBack(): void;
+}
+
+export interface RequestLimits {
+  /** All that hold for a request, or none. @throws GatewayError(`rate_limit_exceeded`) */
+  take(
+    ask: {
+      readonly limits: readonly ApplicableLimit[];
+      readonly tokens: number;
+      readonly costNanoUsd: number;
+      readonly requestId: string;
+    },
+    now: Millis,
+  ): TakenLimits | Promise<TakenLimits>;
+}
+
+/** The terms on which a request is served. `over` is called once, when nothing more will come of it. */
+export interface Terms {
+  /** Maybe to be served by another route than it asked for. */
+  readonly request: AdmittedRequest;
+  /** Whom its attempts are charged to; undefined: its key says it all. */
+  readonly account: Account | undefined;
+  /** Pays for its attempts; undefined: no hard budget does. */
+  readonly cover: Cover | undefined;
+  /** How its limits stand. */
+  readonly headers: HeaderList;
+  over(actual: ActualUse): void;
+}
+
+export interface AdmissionDeps {
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly rules: Rules;
+  readonly limits: RequestLimits;
+  readonly book: Pick<LeaseBook, 'reserve' | 'reserveLater'>;
+  /** No ledger that could record what is spent is heard of. */
+  readonly isLedgerAway: () => boolean;
+  /** A request passed although nobody knows how its soft budgets stand. */
+  readonly onUnchecked: () => void;
+}
+
+const NO_HEADERS: HeaderList = {};
+/** What is known of a request before anything is taken for it. */
+interface Plan {
+  readonly request: AdmittedRequest;
+  readonly account: Account | undefined;
+  readonly hard: readonly BudgetItem[];
+  /** Only where it is wanted, and some price is known. */
+  readonly quote: Quote | undefined;
+  readonly isGone: () => boolean;
+}
+
+/**
+ * Whether a request may be served now, and who pays: the rules of its scopes, limits, hard budgets, in this order. What
+ * was taken is given back when a later one refuses. At once when all of it is in memory.
+ */
+export class Admission {
+  readonly #deps: AdmissionDeps;
+  readonly #candidates: Candidates;
+  readonly #turns: Turns;
+
+  constructor(deps: AdmissionDeps) {
+    this.#deps = deps;
+    this.#candidates = new Candidates(deps.catalog);
+    this.#turns = new Turns(deps.clock);
+  }
+
+  /**
+   * @param isGone whether its client has left: nobody waits for the answer
+   * @throws GatewayError, at once or as a promise: `scope_blocked`, `rate_limit_exceeded`, `budget_exceeded`, `price_unknown`,
+   *   `ledger_unavailable`, `overloaded`
+   */
+  admit(request: AdmittedRequest, isGone: () => boolean): Terms | Promise<Terms> {
+    const { catalog, clock, limits, rules } = this.#deps;
+    const { model, servedAs, via: router, overrides } = request;
+    const resolution = catalog.resolve(servedAs ?? model, { router, overrides });
+    const { scopes, modelScope } = chargedOf(request, resolution);
+    return andThen(rules.rulesOf(scopes), (ruling) => {
+      const plan = this.#plan(request, resolution, ruling, modelScope, isGone);
+      if (ruling.limits.length === 0) return this.#pay(plan, undefined);
+      const costNanoUsd = plan.quote?.nanoUsd ?? 0;
+      const ask = { limits: ruling.limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
+      return andThen(limits.take(ask, clock.now()), (taken) => this.#pay(plan, taken));
+    });
+  }
+
+  #plan(
+    request: AdmittedRequest,
+    resolution: Resolution | undefined,
+    { blocked, limits, budgets }: ScopeRuling,
+    modelScope: string,
+    isGone: () => boolean,
+  ): Plan {
+    if (blocked !== undefined) throw scopeBlocked(blocked);
+    const { clock, isLedgerAway, onUnchecked } = this.#deps;
+    const isBudgeted = budgets.length > 0;
+    const account = accountOf(request, { modelScope, isBudgeted }, clock.epochMs());
+    const free = { request, account, hard: [], quote: undefined, isGone };
+    // What nobody knows is served by nobody: a router says so.
+    if (resolution === undefined || (limits.length === 0 && !isBudgeted)) return free;
+    const hard = hardOf(budgets);
+    if (hard.length < budgets.length && isLedgerAway()) onUnchecked();
+    const quote = quoteOf(this.#candidates.of(resolution, request.via), request);
+    const [first] = hard;
+    if (first === undefined) return { ...free, quote };
+    if (hard.length > MAX_HARD_BUDGETS) throw new GatewayError('internal', 'A request that too many budgets pay for.');
+    refuseUncounted(request);
+    if (quote === undefined) throw priceUnknown(request.servedAs ?? request.model, first.terms.name);
+    // Slots that were promised ahead may be of somebody without a price.
+    const priced = quote.hasUnpriced ? { ...request, mustBePriced: true, nameKey: undefined } : request;
+    return { request: priced, account, hard, quote, isGone };
+  }
+
+  #pay(plan: Plan, taken: TakenLimits | undefined): Terms | Promise<Terms> {
+    const { hard, quote } = plan;
+    if (hard.length === 0 || quote === undefined) return termsOf(plan, undefined, taken);
+    const reservation = this.#deps.book.reserve(hard, quote);
+    if (reservation === undefined) return this.#payLater(plan, quote, taken);
+    return termsOf(plan, new Cover(this.#deps, hard, reservation), taken);
+  }
+
+  async #payLater(plan: Plan, quote: Quote, taken: TakenLimits | undefined): Promise<Terms> {
+    let outcome: Reservation | OverBudget;
+    try {
+      outcome = await this.#reserve(plan, quote);
+    } catch (failure) {
+      taken?.giveBack();
+      throw failure;
+    }
+    if (!(outcome instanceof OverBudget)) return termsOf(plan, new Cover(this.#deps, plan.hard, outcome), taken);
+    taken?.giveBack();
+    const { request, isGone } = plan;
+    const { onLimit } = outcome.item.terms;
+    const mayDowngrade = onLimit.kind === 'downgrade' && request.servedAs === undefined;
+    if (!mayDowngrade || this.#deps.catalog.resolve(onLimit.to, { router: request.via }) === undefined)
+      throw budgetExceeded(outcome, this.#deps.clock.epochMs());
+    const nameKey = request.nameKey === undefined ? undefined : onLimit.to;
+    return this.admit({ ...request, servedAs: onLimit.to, nameKey, mustBePriced: false }, isGone);
+  }
+
+  /** Waits for its turn where the budget that is used up says so. */
+  async #reserve({ request, hard, isGone }: Plan, quote: Quote): Promise<Reservation | OverBudget> {
+    const { book, clock } = this.#deps;
+    const since = clock.epochMs();
+    for (;;) {
+      const outcome = await book.reserveLater(hard, quote);
+      if (!(outcome instanceof OverBudget)) return outcome;
+      const { onLimit } = outcome.item.terms;
+      if (onLimit.kind !== 'queue') return outcome;
+      const until = Math.min(request.deadlineEpochMs, since + (onLimit.forMs ?? Infinity));
+      if (!(await this.#turns.wait(outcome.refusal.renewsEpochMs, until))) return outcome;
+      if (isGone()) throw new GatewayError('client_closed_request', 'The client left before its budget had room.');
+    }
+  }
+}
+
+function termsOf({ request, account }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
+  return {
+    request,
+    account,
+    cover,
+    headers: taken?.headers ?? NO_HEADERS,
+    over: (actual) => {
+      cover?.end();
+      taken?.over(actual);
+    },
+  };
+}
+
+/** Soft ones are the ledger's to count: a request never waits for them. */
+function hardOf(budgets: readonly BudgetItem[]): readonly BudgetItem[] {
+  const isHard = ({ terms }: BudgetItem): boolean => terms.isHard;
+  return budgets.every(isHard) ? budgets : budgets.filter(isHard);
+}
+
+/** A provider might read a number into what is none, and bill for as many answers. */
+function refuseUncounted({ bounds }: AdmittedRequest): void {
+  if (bounds.choices !== undefined) return;
+  const message = "Invalid value for 'n': a positive integer is expected where a budget must cover the answers.";
+  throw new GatewayError('invalid_request', message, { param: 'n' });
+}
+
+function scopeBlocked({ scope, reason }: NonNullable<ScopeRuling['blocked']>): GatewayError {
+  return new GatewayError('scope_blocked', `Requests of ${scope} are switched off: ${reason}`);
+}
+
+/** The next step at once when its value is there: a request that needs nobody takes no turn of the event loop. */
+function andThen<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
