@@ -12,6 +12,9 @@ import { askFor, expire, makeBudget, windowsOf } from '../testing/budget-setup.t
 import { until } from '../testing/counts.ts';
 import type { LedgerSetup } from '../testing/ledger-setup.ts';
 import { setUpLedger } from '../testing/ledger-setup.ts';
+import { publishEvents } from '../testing/publish.ts';
+import { TEST_SECRET } from '../testing/secret.ts';
+import { usageEvent } from '../testing/usage-event.ts';
 import { listBudgets } from './store.ts';
 
 const log = createLog('silent', 'test');
@@ -26,7 +29,7 @@ beforeAll(async () => {
     ...{ timeZone: 'UTC', isHard: true, onLimit: { kind: 'reject' as const }, alertAt: [] },
   };
   const start = async (registry: Registry): Promise<Ledger> => {
-    const shared = { databaseUrl: setup.database.url, clock: systemClock, log, budgets: [budget], secret: TEST_SECRET };
+    const shared = { databaseUrl: setup.database.url, secret: TEST_SECRET, clock: systemClock, log, budgets: [budget] };
     return startLedger({ ...shared, bus: await setup.connect(), registry });
   };
   ledgers = await Promise.all([start(registry), start(new Registry())]);
@@ -63,13 +66,30 @@ test('of two hundred asks that race for a budget that pays for ten, exactly ten 
   expect(await windowsOf(setup.db, id)).toMatchObject([{ leased: 100n, excess: 0n }]);
 });
 
+test('what events say was spent is moved out of their leases, and what is beyond the limit is counted', async () => {
+  const { id } = await makeBudget(setup.db, { scope: 'team:spending', amountNanoUsd: 100, alertAt: [50] });
+  const { grants } = await ask(askFor('ing-1', [{ budget: id, subject: 'team:spending', need: 60 }]));
+  const leases = grants.map(({ lease }) => lease);
+  const event = usageEvent({ team: 'spending', costNanoUsd: 45, leases, admittedEpochMs: Date.now() });
+  await publishEvents(setup.bus, [
+    event,
+    event,
+    usageEvent({ team: 'spending', admittedEpochMs: Date.now(), costNanoUsd: 50 }),
+  ]);
+  await until('recorded', async () => (await windowsOf(setup.db, id))[0]?.spent === 95n);
+  expect(await windowsOf(setup.db, id)).toMatchObject([{ limit: 100n, spent: 95n, leased: 15n, excess: 10n }]);
+  const alert = () => setup.db.selectFrom('budget_alerts').selectAll().where('budget_id', '=', id).executeTakeFirst();
+  await until('told of', async () => (await alert())?.delivered_at instanceof Date);
+  expect(await alert()).toMatchObject({ percent: 50, subject: 'team:spending', deliveries: 1 });
+});
+
 test('what an ingress that died had reserved returns by itself, and is counted', async () => {
   const { id } = await makeBudget(setup.db, { amountNanoUsd: 100 });
   const { grants } = await ask(askFor('ing-dead', [{ budget: id, need: 60 }]));
   await expire(setup.db, grants[0]?.lease ?? '', 60_000);
-  await until('returned', async () => (await windowsOf(setup.db, id))[0]?.leased === 0n, 30_000);
+  await until('returned', async () => (await windowsOf(setup.db, id))[0]?.leased === 0n, 60_000);
   const valueOf = async (name: string): Promise<number> =>
     (await registry.getSingleMetric(name)?.get())?.values[0]?.value ?? -1;
   expect(await valueOf('sluice_ledger_leases_granted_total')).toBeGreaterThan(0);
   expect(await valueOf('sluice_ledger_leases_refused_total')).toBeGreaterThan(0);
-}, 40_000);
+}, 70_000);
