@@ -193,6 +193,11 @@ export class Bus {
     if (this.#isConnected) this.#connection.publish(subject, json.encode(message));
   }
 
+  /** As `publish`, of a message that is JSON already. */
+  publishText(subject: string, message: string): void {
+    this.#publishBytes(subject, '', Buffer.from(message));
+  }
+
   /** Receives messages of one schema. */
   onMessage<S extends z.ZodType>(subject: string, schema: S, listener: (message: z.infer<S>) => void): Subscription {
     return this.#connection.subscribe(subject, {

@@ -54,5 +54,12 @@ export const USAGE_SUBJECTS = 'sluice.usage.>';
 export const USAGE_STREAM = 'SLUICE_USAGE';
 export const USAGE_CONSUMER = 'ledger';
 
+/** worker → JetStream: attempts that begin, for the reaper of dead workers' attempts. */
+export const openSubject = (workerId: string): string => `sluice.open.${workerId}`;
+export const OPEN_SUBJECTS = 'sluice.open.>';
+export const OPEN_STREAM = 'SLUICE_OPEN';
+/** `openSubject(w)` → `w`. */
+export const workerOfOpen = (subject: string): string => subject.slice(subject.lastIndexOf('.') + 1);
+
 /** Key-value bucket: what operators have forced on deployments. */
 export const FORCED_BUCKET = 'SLUICE_FORCED';

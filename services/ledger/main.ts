@@ -11,6 +11,8 @@ import { isAway, openDatabase } from './database.ts';
 import { createLedgerMetrics } from './metrics.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { migrate } from './migrate.ts';
+import { AttemptReaper } from './reap-attempts.ts';
+import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import type { UsageStreamOptions } from './stream.ts';
@@ -70,6 +72,12 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream });
   const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
   const answering = startAnswering({ id, bus, db, log, backlog: () => backlog.messages });
+  const reaper = new AttemptReaper({
+    ...{ bus, db, clock, log },
+    backlog: () => backlog.messages,
+    record: (events) => recordEvents(db, events),
+    onReaped: (attempts) => metrics.reaped.inc(attempts),
+  });
   log.info({ ledger: id }, 'ledger started');
 
   return {
@@ -78,7 +86,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     stop: async () => {
       answering.stop();
       backlog.stop();
-      await Promise.all([consumer.stop(), housekeeping.stop()]);
+      await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop()]);
       await bus.flush();
       await db.destroy();
     },

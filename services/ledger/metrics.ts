@@ -5,6 +5,7 @@ export interface LedgerMetrics {
   readonly recorded: Counter.Internal;
   readonly duplicate: Counter.Internal;
   readonly poisoned: Counter.Internal;
+  readonly reaped: Counter.Internal;
   readonly batchSeconds: Histogram.Internal<string>;
 }
 
@@ -30,6 +31,7 @@ export function createLedgerMetrics(registry: Registry, backlog: () => number): 
     recorded: counter('sluice_ledger_events_recorded_total', 'Usage events written.'),
     duplicate: counter('sluice_ledger_events_duplicate_total', 'Usage events that came again and changed nothing.'),
     poisoned: counter('sluice_ledger_events_poisoned_total', 'Usage events that can never be recorded, put aside.'),
+    reaped: counter('sluice_ledger_attempts_reaped_total', 'Attempts of dead workers, closed at their reservation.'),
     batchSeconds: batchSeconds.labels(),
   };
 }

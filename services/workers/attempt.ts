@@ -13,6 +13,7 @@ import { TimeLimits } from './core/time-limits.ts';
 import type { Ending } from './core/verdict.ts';
 import { visibleHeaders } from './core/visible-headers.ts';
 import type { Dialect, StreamReader } from './dialects/dialect.ts';
+import type { OpenNotes } from './open-notes.ts';
 import type { FrameSender } from './send-frames.ts';
 import type { Upstream, UpstreamCall, UpstreamHeaders, UpstreamListener } from './upstream.ts';
 
@@ -49,6 +50,7 @@ export interface AttemptDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly journal: UsageJournal;
+  readonly notes: Pick<OpenNotes, 'opened' | 'ended'>;
   readonly workerId: string;
   readonly ingressId: string;
   readonly backend: Backend;
@@ -111,6 +113,7 @@ export class Attempt implements UpstreamListener {
     const { upstreamModel, prefill } = this.#deps.deployment;
     try {
       const request = dialect.encodeRequest(this.#task, body, upstreamModel, prefill);
+      this.#deps.notes.opened(this.#task, this.#startedEpochMs, this.#deps.ingressId);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
       this.#fail(GatewayError.from(failure));
@@ -330,7 +333,7 @@ export class Attempt implements UpstreamListener {
   #conclude(end: AttemptEnd, ending: Ending): void {
     if (this.#phase.kind === 'over') return;
     this.#phase = { kind: 'over' };
-    const { journal, workerId, ingressId, deployment, observer, onOver } = this.#deps;
+    const { journal, notes, workerId, ingressId, deployment, observer, onOver } = this.#deps;
     const context = {
       startedEpochMs: this.#startedEpochMs,
       upstreamStatus: this.#status,
@@ -339,6 +342,7 @@ export class Attempt implements UpstreamListener {
       ingress: ingressId,
     };
     journal.record(usageEvent(this.#task, deployment, end, context));
+    notes.ended(this.#task);
     observer.ended(ending, end.usage.inputTokens + end.usage.outputTokens);
     onOver(this);
   }

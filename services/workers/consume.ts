@@ -14,6 +14,7 @@ import type { Admissions, Refusal } from './admit.ts';
 import { AdmittedCall } from './admit.ts';
 import { Assembly } from './assemble.ts';
 import { Attempt } from './attempt.ts';
+import type { OpenNotes } from './open-notes.ts';
 import type { WorkerPool } from './pool.ts';
 import { FrameSender } from './send-frames.ts';
 
@@ -54,6 +55,7 @@ export interface IntakeDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly journal: UsageJournal;
+  readonly notes: OpenNotes;
   readonly catalog: Catalog;
   readonly workerId: string;
   readonly pools: ReadonlyMap<string, WorkerPool>;
@@ -219,7 +221,7 @@ export class Intake {
 
   #begin({ pool, ingress, stream, task, body, deployment }: Ready, admitted: AdmittedCall | Refusal): void {
     if (!(admitted instanceof AdmittedCall)) return this.#decline(pool, ingress, stream, admitted);
-    const { bus, clock, journal, log, workerId } = this.#deps;
+    const { bus, clock, journal, notes, log, workerId } = this.#deps;
     const onOver = (over: Attempt): void => {
       if (ingress.attempts.get(stream) === over) ingress.attempts.delete(stream);
       pool.release();
@@ -230,6 +232,7 @@ export class Intake {
       clock,
       log,
       journal,
+      notes,
       workerId,
       ingressId: ingress.id,
       backend,

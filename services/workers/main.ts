@@ -24,6 +24,7 @@ import type { BreakerState } from './core/breaker.ts';
 import { openai } from './dialects/openai.ts';
 import { Guards } from './guards.ts';
 import { WorkerMetrics } from './metrics.ts';
+import { OpenNotes } from './open-notes.ts';
 import { WorkerPool } from './pool.ts';
 import { SharedLimits } from './shared-limits.ts';
 import { Upstream } from './upstream.ts';
@@ -65,6 +66,7 @@ export function startWorkers(deps: WorkersDeps): Workers {
   const { bus, journalBus, clock, log, catalog, registry, providers, forced, random = Math.random } = deps;
   const id = makeInstanceId('wrk');
   const journal = new UsageJournal(journalBus, id, clock, log);
+  const notes = new OpenNotes({ bus: journalBus, workerId: id, log });
   let isDraining = false;
   let connection = 1;
   let firstRouterAt: Millis | undefined;
@@ -89,7 +91,7 @@ export function startWorkers(deps: WorkersDeps): Workers {
   const onDegraded = (): void => metrics.decidedWithoutRedis();
   const admissions = new Admissions({ clock, guards, shared, forced, onDegraded });
   const onDeclined = metrics.declined.bind(metrics);
-  const intake = new Intake({ bus, clock, log, journal, catalog, workerId: id, pools, admissions, onDeclined });
+  const intake = new Intake({ bus, clock, log, journal, notes, catalog, workerId: id, pools, admissions, onDeclined });
   forced?.onChange((deployment) => {
     if (forced.stateOf(deployment) === 'disabled') intake.endDeployment(deployment, disabled());
   });
@@ -171,6 +173,7 @@ export function startWorkers(deps: WorkersDeps): Workers {
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))
         log.error({ backlog: journal.backlog }, 'usage events were not taken by the broker in time');
+      else await notes.stop();
       await Promise.all([...upstreams.values()].map((upstream) => upstream.close()));
     },
   };

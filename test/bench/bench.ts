@@ -11,6 +11,7 @@ import { settle } from './account.ts';
 import type { Account } from './account.ts';
 import { measureDecisions } from './decisions.ts';
 import type { Decision } from './decisions.ts';
+import type { GatewayOptions } from './gateway.ts';
 import { measureHang } from './hang.ts';
 import type { Hung } from './hang.ts';
 import { describeMachine } from './machine.ts';
@@ -26,8 +27,8 @@ import { startBenchProvider } from './provider.ts';
 import type { BenchProvider } from './provider.ts';
 import { report } from './report.ts';
 import type { Run } from './report.ts';
-import { GROUPS, hangScenario, scenarios } from './scenarios.ts';
-import type { Group, Scenario } from './scenarios.ts';
+import { GROUPS, hangScenario, RULES_SCENARIOS, rulesWindow, scenarios } from './scenarios.ts';
+import type { Group, RulesScenario, Scenario } from './scenarios.ts';
 import { directSide, startSluice, startYardstick } from './sides.ts';
 import type { Side } from './sides.ts';
 import { checkTargets, findProblems } from './targets.ts';
@@ -92,6 +93,7 @@ class Bench {
         });
       }
     }
+    if (isWanted('rules')) await this.#rules();
     if (isWanted('hang')) await this.#hang();
     if (isWanted('memory')) await this.#memory();
   }
@@ -128,7 +130,7 @@ class Bench {
 
   /** A provider that hangs for each round: none has met a breaker that an earlier round has opened. */
   async #hang(): Promise<void> {
-    const side = await this.#start(() => this.#startSluice(this.rounds));
+    const side = await this.#start(() => this.#startSluice({ hanging: this.rounds }));
     await this.#warmUp(side);
     for (let round = 1; round <= this.rounds; round++) {
       const options = { side, provider: this.#provider, round };
@@ -147,6 +149,27 @@ class Bench {
       progress(`${hung.sent} requests to the provider that hangs: ${JSON.stringify(hung.status)}`);
     }
     await this.#close('hang', side);
+  }
+
+  /** Two gateways at once, of which one idles while the other is measured; who begins changes from round to round. */
+  async #rules(): Promise<void> {
+    const window = rulesWindow(this.#flags.quick === true);
+    const sides = new Map<RulesScenario, Side>();
+    for (const name of RULES_SCENARIOS) {
+      const side = await this.#start(() => this.#startSluice({ hasRules: name === 'rules-all' }));
+      await this.#warmUp(side);
+      sides.set(name, side);
+    }
+    for (let round = 1; round <= this.rounds; round++) {
+      const order = [...sides];
+      for (const [name, side] of round % 2 === 0 ? order.toReversed() : order) {
+        const options = { side, provider: this.#provider, round };
+        const measured = await this.#profiled({ name }, options, () => measure({ name, ...window }, options));
+        this.measurements.push(measured);
+        this.#tell(measured);
+      }
+    }
+    for (const [name, side] of sides) await this.#close(name, side);
   }
 
   async #memory(): Promise<void> {
@@ -174,10 +197,10 @@ class Bench {
     if (Object.keys(errors).length > 0) this.mishaps.push(`warm-up, ${side.name}: ${JSON.stringify(errors)}`);
   }
 
-  async #startSluice(hanging = 0): Promise<Side> {
+  async #startSluice(more: Pick<GatewayOptions, 'hanging' | 'hasRules'> = {}): Promise<Side> {
     progress('starting the gateway');
     const { nats, processes } = this.#flags;
-    const options = { provider: this.#provider, isScaledOut: processes === true, natsBinary: nats, hanging };
+    const options = { provider: this.#provider, isScaledOut: processes === true, natsBinary: nats, ...more };
     const side = await startSluice(options);
     if (side.gateway !== undefined) this.machine = describeMachine(await side.gateway.versions());
     return side;

@@ -24,6 +24,8 @@ export interface GatewayOptions {
   readonly natsBinary: string | undefined;
   /** So many providers beside the one of the figures that take every request and answer none. */
   readonly hanging?: number;
+  /** Limits and hard budgets at every scope, none of which is ever used up. */
+  readonly hasRules?: boolean;
 }
 
 /** What the gateway's own ledger says of the provider of the figures. */
@@ -175,7 +177,7 @@ async function writeConfig(
   folder: string,
   port: number,
   apiKey: string,
-  { provider, hanging = 0 }: GatewayOptions,
+  { provider, hanging = 0, hasRules = false }: GatewayOptions,
 ): Promise<string> {
   const file = join(folder, 'sluice.yaml');
   const price = { input: '0.15 USD', output: '0.60 USD' };
@@ -191,12 +193,24 @@ async function writeConfig(
   const config = {
     server: { host: '127.0.0.1', port },
     data_dir: join(folder, 'data'),
-    auth: { keys: [{ name: 'bench', key: KEY, team: 'bench' }] },
+    auth: { keys: [{ name: 'bench', key: KEY, team: 'bench', organisation: 'bench', user: 'bench' }] },
     providers: { [PROVIDER]: mock, ...Object.fromEntries(others) },
     logging: { level: 'warn' },
+    ...(hasRules ? rulesOf() : {}),
   };
   await writeFile(file, JSON.stringify(config, null, 2));
   return file;
+}
+
+/** Of a request of the benchmark: its key has a team, an organisation, a user and tags. */
+function rulesOf(): object {
+  const terms = { requests_per_minute: 100_000_000, tokens_per_minute: 1_000_000_000_000, concurrent: 100_000 };
+  const kinds = ['organisation', 'team', 'user', 'key', 'feature', 'model', 'route'];
+  const scopes = ['total', 'organisation:bench', 'team:bench', 'user:bench', 'key:bench', `model:${MODEL}`];
+  return {
+    limits: { total: terms, ...Object.fromEntries(kinds.map((kind) => [`per_${kind}`, terms])) },
+    budgets: scopes.map((scope) => ({ scope, amount: '1000000 USD', per: 'month' })),
+  };
 }
 
 /** Nothing of this shell's that configures a gateway or names providers. */

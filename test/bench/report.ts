@@ -18,7 +18,7 @@ import {
 } from './figures.ts';
 import type { Figure } from './figures.ts';
 import type { Machine } from './machine.ts';
-import { DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS } from './scenarios.ts';
+import { DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS, RULES_SCENARIOS } from './scenarios.ts';
 import type { ScenarioName } from './scenarios.ts';
 import { SIDES } from './sides.ts';
 import type { Part, SideName } from './sides.ts';
@@ -44,6 +44,7 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('Plain requests at a fixed rate, open loop', openRows(figures)),
     section('200 streams of 64 tokens, one each 10 ms', streamRows(figures, 'streams-200')),
     section('1,000 streams of 50 tokens, one each 100 ms', streamRows(figures, 'streams-1000')),
+    section('Limits and budgets: plain answers, 1 KB, 64 connections', rulesRows(figures)),
     section('One provider hangs: 300 requests/s at another', hangRows(figures)),
     section('What the clients of the provider that hangs saw, 50 requests/s', hungRows(results)),
     section('One decision of the router', decisionRows(results)),
@@ -151,6 +152,21 @@ function streamRows(figures: Figures, scenario: 'streams-200' | 'streams-1000'):
     'tokens/s',
   ];
   return [[...titles, ...cpuTitles('token'), 'other load, cores'], ...rows];
+}
+
+function rulesRows(figures: Figures): Row[] {
+  const [none] = RULES_SCENARIOS;
+  const titles = { 'rules-none': 'none', 'rules-all': 'at every scope' };
+  const rows = (figures.has(none) ? RULES_SCENARIOS : []).map((name) => [
+    titles[name],
+    show(figures.of(name, 'sluice', requestsPerSecond), 0),
+    name === none ? '' : show(figures.ofOther([name, none], 'sluice', requestsPerSecond), 2),
+    show(figures.of(name, 'sluice', latency('p50')), 2),
+    show(figures.of(name, 'sluice', latency('p99')), 2),
+    ...cpuCells(figures, name, 'sluice'),
+    show(figures.of(name, 'sluice', otherCores), 2),
+  ]);
+  return [['rules', 'requests/s', '× none', 'p50 ms', 'p99 ms', ...cpuTitles('request'), 'other load, cores'], ...rows];
 }
 
 function hangRows(figures: Figures): Row[] {

@@ -1,11 +1,23 @@
 /** What is loaded, and how. The prompts are those of the measurements of other gateways (docs/performance.md). */
 import type { LoadOptions } from './loadgen.ts';
 
-export const GROUPS = ['plain', 'open', 'streams', 'hang', 'decide', 'memory'] as const;
+export const GROUPS = ['plain', 'open', 'streams', 'rules', 'hang', 'decide', 'memory'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export type ScenarioName =
-  'plain-1k' | 'plain-8k' | 'plain-60ms' | 'open-100' | 'open-500' | 'streams-200' | 'streams-1000' | HangWindow;
+  | 'plain-1k'
+  | 'plain-8k'
+  | 'plain-60ms'
+  | 'open-100'
+  | 'open-500'
+  | 'streams-200'
+  | 'streams-1000'
+  | RulesScenario
+  | HangWindow;
+
+/** The same load, on a gateway without rules and on one with limits and budgets at every scope. */
+export const RULES_SCENARIOS = ['rules-none', 'rules-all'] as const;
+export type RulesScenario = (typeof RULES_SCENARIOS)[number];
 
 /** Of one round, in this order: everybody answers, one provider hangs, everybody answers again. */
 export const HANG_WINDOWS = ['hang-before', 'hang-during', 'hang-after'] as const;
@@ -101,6 +113,11 @@ export function scenarios(isQuick: boolean): Scenario[] {
       isFresh: true,
     },
   ];
+}
+
+export function rulesWindow(isQuick: boolean): Pick<Scenario, 'provider' | 'load' | 'bodyBytes'> {
+  const durationMs = isQuick ? 3_000 : 6_000;
+  return { provider: 'n=64', load: { connections: 64, durationMs, warmupMs: RAMP_UP_MS }, bodyBytes: 1_000 };
 }
 
 export interface HangScenario {

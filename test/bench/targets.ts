@@ -98,6 +98,12 @@ export function checkTargets({ measurements, memory, accounts, hung, decisions }
     40,
     figures.of('streams-1000', 'sluice', kibPerStream('gateway')),
   );
+  atLeast(
+    'plain, 1 KB, with limits and budgets at every scope, of that without',
+    '×',
+    0.9,
+    figures.ofOther(['rules-all', 'rules-none'], 'sluice', requestsPerSecond),
+  );
   atMost(
     'p99 while another provider hangs, of that before',
     '×',

@@ -8,6 +8,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { withConnection } from '../../infra/servers/postgres-database.ts';
 import { describeMachine } from '../bench/machine.ts';
 import type { Machine } from '../bench/machine.ts';
+import { markdownLedgerReport, terminalLedgerReport } from './ledger-report.ts';
+import { runLedgerRounds } from './ledger-rounds.ts';
 import { writeMeasured } from '../support/measured-block.ts';
 import { FAULTS } from './faults.ts';
 import type { Fault } from './faults.ts';
@@ -24,8 +26,16 @@ interface Flags {
   readonly write?: true;
 }
 
+interface LedgerFlags {
+  readonly rounds: number;
+  readonly seed: number;
+  readonly json?: true;
+  readonly write?: true;
+}
+
 const DOCS = fileURLToPath(new URL('../../docs/reliability.md', import.meta.url));
 const SECONDS = 6;
+const ROUNDS = 30;
 
 class Chaos {
   readonly #flags: Flags;
@@ -107,6 +117,11 @@ function parseSeconds(text: string): number {
   return Number(text);
 }
 
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It is a number from 1 to 999999.');
+  return Number(text);
+}
+
 /** What the figures depend on, without this machine's paths. */
 function commandOf({ only, seconds }: Flags): string {
   const words = [
@@ -128,29 +143,58 @@ const program = new Command('npm run chaos --')
   .addOption(new Option('--seconds <n>', 'how long a fault lasts').argParser(parseSeconds).default(SECONDS))
   .option('--json', 'print JSON')
   .option('--write', 'replace the table in docs/reliability.md')
-  .parse();
-const flags = program.opts<Flags>();
-if (flags.list) {
-  process.stdout.write(list());
-  process.exit(0);
+  .action(runFaults);
+program
+  .command('ledger')
+  .description(
+    'kill -9 of one part after the other at random moments under load, then the reconciliation of the ledger',
+  )
+  .addOption(new Option('--rounds <n>', 'how many times').argParser(parseCount).default(ROUNDS))
+  .addOption(new Option('--seed <n>', 'whom and when').argParser(parseCount).default(1))
+  .option('--json', 'print JSON')
+  .option('--write', 'replace the table in docs/reliability.md')
+  .action((_flags, command: Command) => runLedger(command.optsWithGlobals<LedgerFlags>()));
+await program.parseAsync();
+
+async function runFaults(flags: Flags): Promise<void> {
+  if (flags.list) {
+    process.stdout.write(list());
+    return;
+  }
+  const startedAt = new Date().toISOString();
+  const chaos = new Chaos(flags);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void chaos.stop().finally(() => process.exit(1)));
+  }
+  try {
+    await chaos.run();
+  } catch (failure) {
+    process.stderr.write(`chaos: ${failure instanceof Error ? failure.message : String(failure)}\n`);
+    process.exitCode = 1;
+  } finally {
+    await chaos.stop();
+  }
+  const { results, machine } = chaos;
+  if (machine === undefined) process.exit(1);
+  const run = { at: startedAt, command: commandOf(flags), seconds: flags.seconds, lanes: LANES, machine };
+  if (flags.write && process.exitCode !== 1) await writeMeasured(DOCS, markdownReport(run, results));
+  process.stdout.write(flags.json ? `${JSON.stringify({ run, results }, null, 2)}\n` : terminalReport(results));
+  process.exit(process.exitCode === 1 || results.some(({ problems }) => problems.length > 0) ? 1 : 0);
 }
 
-const startedAt = new Date().toISOString();
-const chaos = new Chaos(flags);
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void chaos.stop().finally(() => process.exit(1)));
+async function runLedger({ rounds, seed, json, write }: LedgerFlags): Promise<void> {
+  const at = new Date().toISOString();
+  const result = await runLedgerRounds({
+    ...{ rounds, seed, onProgress: passing },
+    onRound: ({ round, victim, afterMs, downMs, asked, served }) =>
+      progress(
+        `${round}/${rounds} ${victim} killed after ${afterMs} ms, back after ${downMs} ms: ${served} of ${asked} served`,
+      ),
+  });
+  const command = `npm run chaos -- ledger${rounds === ROUNDS ? '' : ` --rounds ${rounds}`}${seed === 1 ? '' : ` --seed ${seed}`}`;
+  const run = { at, command, machine: describeMachine(result.versions) };
+  if (write) await writeMeasured(DOCS, markdownLedgerReport(run, result), 'ledger');
+  const plain = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? value.toString() : value);
+  process.stdout.write(json ? `${JSON.stringify({ run, result }, plain, 2)}\n` : terminalLedgerReport(result));
+  process.exit(result.problems.length > 0 ? 1 : 0);
 }
-try {
-  await chaos.run();
-} catch (failure) {
-  process.stderr.write(`chaos: ${failure instanceof Error ? failure.message : String(failure)}\n`);
-  process.exitCode = 1;
-} finally {
-  await chaos.stop();
-}
-const { results, machine } = chaos;
-if (machine === undefined) process.exit(1);
-const run = { at: startedAt, command: commandOf(flags), seconds: flags.seconds, lanes: LANES, machine };
-if (flags.write && process.exitCode !== 1) await writeMeasured(DOCS, markdownReport(run, results));
-process.stdout.write(flags.json ? `${JSON.stringify({ run, results }, null, 2)}\n` : terminalReport(results));
-process.exit(process.exitCode === 1 || results.some(({ problems }) => problems.length > 0) ? 1 : 0);

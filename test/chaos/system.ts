@@ -6,6 +6,7 @@ import { startNats } from '../../infra/servers/nats.ts';
 import { startPostgres } from '../../infra/servers/postgres.ts';
 import { startRedis } from '../../infra/servers/redis.ts';
 import { createLog } from '../../shared/log.ts';
+import type { Role } from '../../shared/subjects.ts';
 import { Deployment } from '../support/deployment.ts';
 import { startNatsCluster } from '../support/nats-cluster.ts';
 import { startProvider } from '../support/provider.ts';
@@ -25,6 +26,10 @@ export interface SystemOptions {
   readonly models: readonly string[];
   readonly isCluster: boolean;
   readonly hasRedis: boolean;
+  /** Instances of each service; by default two of each, and one ledger. */
+  readonly instances?: Readonly<Record<Role, number>>;
+  /** More of the configuration. */
+  readonly yaml?: string;
 }
 
 /**
@@ -69,11 +74,11 @@ export class System {
       options.hasRedis ? stopLater(servers.redis()) : undefined,
     ]);
     const gateway = await Deployment.start({
-      yaml: configOf(options.models, provider),
+      yaml: `${configOf(options.models, provider)}${options.yaml ?? ''}`,
       natsUrl: nats[0]?.url ?? '',
       databaseUrl: postgres.url,
       ...(redis === undefined ? {} : { redisUrl: redis.url }),
-      instances: INSTANCES,
+      instances: options.instances ?? INSTANCES,
     });
     undo.push(() => gateway.stop());
     return new System({ provider, nats, postgres, redis, gateway }, undo);

@@ -75,7 +75,9 @@ function findFaults(
       ({ input_tokens, output_tokens }) =>
         Number(input_tokens) === ending.inputTokens && Number(output_tokens) === ending.outputTokens,
     );
-    if (!isSame) faults.push(`${trace}: served ${JSON.stringify(ending)}, ${describe(byTrace.get(trace) ?? [])}`);
+    // Served, and then worker and ingress died before its end was handed over: it is in the account at its reservation.
+    const isReaped = (byTrace.get(trace) ?? []).some(({ source }) => source === 'reaper');
+    if (!isSame && !isReaped) faults.push(`${trace}: served ${JSON.stringify(ending)}, ${describe(byTrace.get(trace) ?? [])}`);
   }
   return faults;
 }

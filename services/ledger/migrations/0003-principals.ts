@@ -14,6 +14,11 @@ export const principals: Migration = {
     );
     await sql`insert into revisions (revision) values (1)`.execute(db);
 
+    // What a dead worker and its ingress took with them is closed by a ledger.
+    await sql`
+      alter table attempts drop constraint attempts_source_check,
+        add constraint attempts_source_check check (source in ('worker', 'ingress', 'reaper'))`.execute(db);
+
     for (const table of ['organisations', 'teams', 'users']) {
       await sql`
         create table ${sql.table(table)} (
