@@ -15,7 +15,7 @@ const RECORDSET = [
   ...['cube smallint', 'hour timestamptz', 'group_id uuid'],
   ...COUNTERS.map((column) => `${column} bigint`),
   'cost_nano_usd numeric',
-  ...BUCKETS.map((_, i) => `b${i} bigint`),
+  ...BUCKETS.map((_, i) => `b${i} integer`),
 ].join(', ');
 const READ = [...SUMS, ...BUCKETS.map((_, i) => `b${i}`)];
 const DAY = `(hour at time zone 'UTC')::date`;
