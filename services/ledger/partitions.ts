@@ -22,11 +22,13 @@ export function firstIdOf(at: Date): string {
 /**
  * Makes the partitions of this month and the next ones, where they are missing. Rows of theirs that came before they
  * were made are moved into them. Ledgers that do so at once wait for each other.
- * @throws what Postgres said
+ * @throws what Postgres said; a lock that is held for long is no reason to wait, for there are months ahead
  */
 export async function makePartitions(db: Database, now: Date): Promise<void> {
   await db.transaction().execute(async (transaction) => {
     await sql`select pg_advisory_xact_lock(${LOCK})`.execute(transaction);
+    // Behind a long report, everybody else's would wait behind us.
+    await sql`set local lock_timeout = '3s'`.execute(transaction);
     const months = await missingMonths(transaction, now);
     for (const month of months) await makePartition(transaction, month);
   });

@@ -20,6 +20,8 @@ import { describeMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
 import { measureHeld } from './held.ts';
 import type { Held } from './held.ts';
+import { measureLedger } from './ledger.ts';
+import type { LedgerResult } from './ledger.ts';
 import { measure, warmUp } from './measure.ts';
 import type { Measurement } from './measure.ts';
 import { measureMemory } from './memory.ts';
@@ -45,12 +47,16 @@ interface Flags {
   readonly out?: string;
   readonly profile?: string;
   readonly writeDocs?: true;
+  readonly events?: number;
 }
 
 const DOCS = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
 /** Not in git. */
 const PROFILES = '.sluice/profiles';
 const PROFILE_ROWS = 25;
+/** A mid-sized company's month. */
+const LEDGER_EVENTS = 1_000_000;
+const LEDGER_EVENTS_QUICK = 100_000;
 
 class Bench {
   readonly #flags: Flags;
@@ -65,6 +71,7 @@ class Bench {
   readonly admissions: AdmissionCost[] = [];
   readonly mishaps: string[] = [];
   memory: MemoryResult | undefined;
+  ledger: LedgerResult | undefined;
   machine: Machine | undefined;
 
   constructor(flags: Flags, provider: BenchProvider) {
@@ -100,6 +107,7 @@ class Bench {
     if (isWanted('rules')) await this.#rules();
     if (isWanted('hang')) await this.#hang();
     if (isWanted('memory')) await this.#memory();
+    if (isWanted('ledger')) await this.#ledger();
   }
 
   async stop(): Promise<void> {
@@ -190,6 +198,14 @@ class Bench {
     progress('memory: counting what is left after many requests');
     this.memory = await measureMemory({ side, provider: this.#provider, round: 1 }, this.#flags.quick === true);
     await this.#close('memory', side);
+  }
+
+  /** Alone: no gateway runs meanwhile. */
+  async #ledger(): Promise<void> {
+    const isQuick = this.#flags.quick === true;
+    const events = this.#flags.events ?? (isQuick ? LEDGER_EVENTS_QUICK : LEDGER_EVENTS);
+    this.ledger = await measureLedger({ events, isQuick, tell: progress });
+    this.machine ??= describeMachine({ postgres: this.ledger.postgres });
   }
 
   async #withSides(what: string, work: (sides: readonly Side[]) => Promise<void>): Promise<void> {
@@ -295,12 +311,18 @@ function parseRounds(text: string): number {
   return Number(text);
 }
 
+function parseEvents(text: string): number {
+  if (!/^[1-9]\d{3,8}$/.test(text)) throw new InvalidArgumentError('It is a number from 1000 to 999999999.');
+  return Number(text);
+}
+
 /** What the figures depend on, without this machine's paths. */
-function commandOf({ quick, only, rounds, processes, profile }: Flags): string {
+function commandOf({ quick, only, rounds, processes, profile, events }: Flags): string {
   const words = [
     ...(quick ? ['--quick'] : []),
     ...(only === undefined ? [] : ['--only', only.join(',')]),
     ...(rounds === undefined ? [] : ['--rounds', String(rounds)]),
+    ...(events === undefined ? [] : ['--events', String(events)]),
     ...(processes ? ['--processes'] : []),
     ...(profile === undefined ? [] : ['--profile']),
   ];
@@ -313,6 +335,7 @@ const program = new Command('npm run bench --')
   .option('--json', 'print JSON')
   .addOption(new Option('--only <groups>', `of ${GROUPS.join(', ')}`).argParser(parseGroups))
   .addOption(new Option('--rounds <n>', 'how often (default: 2; with --quick 1)').argParser(parseRounds))
+  .addOption(new Option('--events <n>', 'that the ledger reports on (default: 1000000)').argParser(parseEvents))
   .option('--nats <binary>', 'the nats-server to run')
   .option('--processes', 'each service a process of its own')
   .option('--out <file>', 'write the results as JSON, too')
@@ -345,8 +368,8 @@ const run: Run = {
   isScaledOut: flags.processes === true,
   machine: bench.machine,
 };
-const { measurements, accounts, memory, held, hung, decisions, admissions, mishaps } = bench;
-const results = { measurements, accounts, memory, held, hung, decisions, admissions, mishaps };
+const { measurements, accounts, memory, ledger, held, hung, decisions, admissions, mishaps } = bench;
+const results = { measurements, accounts, memory, ledger, held, hung, decisions, admissions, mishaps };
 const targets = checkTargets(results);
 const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);

@@ -2,11 +2,15 @@
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import { seeded } from '../../shared/testing/seeded.ts';
 
-export const TEAMS = 50;
+const TEAMS = 50;
 const KEYS = 500;
-const USERS = 20_000;
+/** Of each key: twenty thousand in all. */
+const USERS = 40;
 const MODELS = 12;
-const PROJECTS = 40;
+/** Each key uses few of them. */
+const MODELS_OF_KEY = 3;
+/** Of each team, as a tag. */
+const PROJECTS = 4;
 
 /** Events with ids of their times, in the order of their times; the same for the same seed. */
 export function* makeEvents(
@@ -20,7 +24,8 @@ export function* makeEvents(
   for (let i = 0; i < count; i++) {
     const startedEpochMs = Math.floor(fromMs + ((toMs - fromMs) * i) / count);
     const key = mostly(KEYS);
-    const model = mostly(MODELS);
+    const team = key % TEAMS;
+    const model = (key * 7 + mostly(MODELS_OF_KEY)) % MODELS;
     const requestId = `req_${startedEpochMs.toString(16).padStart(12, '0')}7${i.toString(16).padStart(19, '0')}`;
     const [inputTokens, outputTokens] = [100 + below(4_000), 20 + below(800)];
     yield {
@@ -28,8 +33,9 @@ export function* makeEvents(
       attemptId: `${requestId}.1`,
       requestId,
       ...{ attempt: 1, source: 'worker', startedEpochMs, admittedEpochMs: startedEpochMs, keyId: `key_${key}` },
-      ...{ keyName: `key ${key}`, organisation: 'acme', team: `team-${key % TEAMS}`, user: `user-${mostly(USERS)}` },
-      ...{ feature: `feature-${key % 7}`, tags: { project: `project-${below(PROJECTS)}` }, model: `model-${model}` },
+      ...{ keyName: `key ${key}`, organisation: 'acme', team: `team-${team}` },
+      ...{ user: `user-${key}-${mostly(USERS)}`, feature: `feature-${key % 7}`, model: `model-${model}` },
+      tags: { project: `project-${team}-${below(PROJECTS)}` },
       ...{ route: model < 3 ? `route-${model}` : null, reason: 'peak_ewma', variant: null },
       ...{ deployment: `provider-${model % 4}/model-${model}`, provider: `provider-${model % 4}` },
       ...{ upstreamModel: `model-${model}`, endpoint: 'chat', stream: true, inputTokens, outputTokens },

@@ -51,6 +51,9 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('Limits of one request, at 8 scopes in requests, tokens, cost and concurrency', admissionRows(results)),
     section('Memory of 1,000 streams', memoryRows(figures, results)),
     section('Memory after many requests', heapRows(results)),
+    section('The ledger: usage events into Postgres, durable', ledgerRows(results)),
+    section('The ledger: how far it is behind', lagRows(results)),
+    section(reportsTitle(results), reportRows(results)),
     section('Accounts: what the provider served, what the ledger has', accountRows(results)),
     section(`Targets: ${targets.filter(({ isMet }) => isMet).length} of ${targets.length} met`, targetRows(targets)),
     problems.length === 0 ? '' : `**Broken:**\n\n${problems.map((problem) => `- ${problem}`).join('\n')}`,
@@ -267,6 +270,31 @@ function heapRows({ memory }: Results): Row[] {
       mib(look.residentBytes),
     ]),
   ];
+}
+
+function ledgerRows({ ledger }: Results): Row[] {
+  const rows = (ledger?.throughput ?? []).map(({ what, postgres, events, perSecond }) => [
+    ...[what, postgres, decimal(events, 0), decimal(perSecond, 0)],
+  ]);
+  return [['events', 'Postgres', 'how many', 'events/s'], ...rows];
+}
+
+function lagRows({ ledger }: Results): Row[] {
+  const rows = (ledger === undefined ? [] : [ledger.lag]).map(({ perSecond, events, p50Ms, p99Ms }) => [
+    ...[decimal(perSecond, 0), decimal(events, 0), decimal(p50Ms, 0), decimal(p99Ms, 0)],
+  ]);
+  return [['events/s', 'how many', 'from worker to commit, p50 ms', 'p99 ms'], ...rows];
+}
+
+function reportsTitle({ ledger }: Results): string {
+  return `The ledger: reports over ${decimal(ledger?.events ?? 0, 0)} events of thirty days`;
+}
+
+function reportRows({ ledger }: Results): Row[] {
+  const rows = (ledger?.reports ?? []).map((one) => [
+    ...[one.what, decimal(one.rows, 0), decimal(one.p50Ms, 0), decimal(one.p95Ms, 0)],
+  ]);
+  return [['report', 'rows', 'p50, ms', 'p95, ms'], ...rows];
 }
 
 function accountRows({ accounts }: Results): Row[] {

@@ -1,7 +1,7 @@
 /** What is loaded, and how. The prompts are those of the measurements of other gateways (docs/performance.md). */
 import type { LoadOptions } from './loadgen.ts';
 
-export const GROUPS = ['plain', 'open', 'streams', 'rules', 'hang', 'decide', 'admission', 'memory'] as const;
+export const GROUPS = ['plain', 'open', 'streams', 'rules', 'hang', 'decide', 'admission', 'memory', 'ledger'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export type ScenarioName =

@@ -43,23 +43,49 @@ export const CUBES = {
 } as const satisfies Record<string, { id: number; columns: readonly GroupColumn[] }>;
 export type CubeName = keyof typeof CUBES;
 
-export type Group = { readonly [Column in GroupColumn]?: string | null };
+/** Values in the order of `GROUP_COLUMNS`; what the cube does not know is null. */
+export type Group = readonly (string | null)[];
 
-/** The groups that an event is counted in. */
-export function groupsOf(event: UsageRecorded): Array<{ readonly cube: CubeName; readonly group: Group }> {
-  const { team, model, error } = event;
+/** A group that an event is counted in. */
+export interface GroupOf {
+  readonly cube: CubeName;
+  readonly group: Group;
+}
+
+/** Of the tags' cube there is one for each tag. */
+export function groupsOf(event: UsageRecorded): GroupOf[] {
+  const { keyId, keyName, team, model, route, deployment, provider, endpoint, error } = event;
   const organisation = event.organisation ?? null;
-  const main = {
-    ...{ organisation, team, key_id: event.keyId, key_name: event.keyName, feature: event.feature ?? null, model },
-    ...{ route: event.route, deployment: event.deployment, provider: event.provider, endpoint: event.endpoint },
-    ...{ lane: event.lane ?? INTERACTIVE, variant: event.variant ?? null, reason: event.reason ?? null, error },
-  };
-  const user = { organisation, team, user_id: event.user ?? null, model, error };
-  const tags = Object.entries(event.tags ?? {}).map(([tag_name, tag_value]) => ({
-    cube: 'tag' as const,
-    group: { tag_name, tag_value, organisation, team, model, error },
-  }));
-  return [{ cube: 'main', group: main }, { cube: 'user', group: user }, ...tags];
+  const feature = event.feature ?? null;
+  const lane = event.lane ?? INTERACTIVE;
+  const variant = event.variant ?? null;
+  const reason = event.reason ?? null;
+  // prettier-ignore
+  const groups: GroupOf[] = [
+    { cube: 'main', group: [organisation, team, null, keyId, keyName, feature, null, null, model, route, deployment, provider, endpoint, lane, variant, reason, error] },
+    { cube: 'user', group: [organisation, team, event.user ?? null, null, null, null, null, null, model, null, null, null, null, null, null, null, error] },
+  ];
+  const tags = event.tags ?? {};
+  for (const name in tags) {
+    // prettier-ignore
+    groups.push({ cube: 'tag', group: [organisation, team, null, null, null, null, name, tags[name] ?? null, model, null, null, null, null, null, null, null, error] });
+  }
+  return groups;
+}
+
+/**
+ * A group as Postgres writes a row, `row(cube, organisation, …)::text`: the same for the same group at every ledger and in SQL,
+ * whatever its values. Its MD5 is the group's id.
+ */
+export function groupText({ cube, group }: GroupOf): string {
+  let text = `(${CUBES[cube].id}`;
+  for (const value of group) text += value === null ? ',' : `,${rowField(value)}`;
+  return `${text})`;
+}
+
+/** Quoted where it is empty or has a character in it that means something in a row. */
+function rowField(value: string): string {
+  return value === '' || /[\s"\\(),]/.test(value) ? `"${value.replace(/["\\]/g, '$&$&')}"` : value;
 }
 
 /** The smallest cube that knows all of these; undefined: only the attempts themselves do. */

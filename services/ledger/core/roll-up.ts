@@ -1,6 +1,6 @@
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { CubeName, Group } from './cubes.ts';
-import { CUBES, groupsOf } from './cubes.ts';
+import type { CubeName, GroupOf } from './cubes.ts';
+import { CUBES, groupsOf, groupText } from './cubes.ts';
 import { bucketColumns, bucketOf } from './histogram.ts';
 
 const HOUR_MS = 3_600_000;
@@ -22,19 +22,20 @@ export const COUNTERS = [
 export type Counter = (typeof COUNTERS)[number];
 
 const TTFT = bucketColumns('ttft');
-const DURATION = bucketColumns('duration');
 /** null in a row: nobody was in that bucket; most are empty, and null takes no room. */
-export const BUCKETS: readonly string[] = [...TTFT, ...DURATION];
+export const BUCKETS: readonly string[] = [...TTFT, ...bucketColumns('duration')];
 
-/** What events add to one group in one hour: a row as `json_to_recordset` reads it. */
-export type Delta = Group &
-  Record<Counter, number> &
-  Readonly<Record<string, string | number | null>> & {
-    readonly cube: number;
-    readonly hour_ms: number;
-    /** Decimal digits: a sum may be beyond 2^53. */
-    readonly cost_nano_usd: string;
-  };
+/** What events add to one group in one hour. */
+export interface Delta extends GroupOf {
+  readonly hourMs: number;
+  /** Of the group, in every hour the same: what its id is made of. */
+  readonly groupText: string;
+  readonly counters: Record<Counter, number>;
+  /** Index into `BUCKETS` → how many. */
+  readonly buckets: ReadonlyMap<number, number>;
+  /** A sum may be beyond 2^53. */
+  readonly costNanoUsd: bigint;
+}
 
 /** One attempt's price became known, or another one, after it was recorded. */
 export interface Correction {
@@ -44,24 +45,14 @@ export interface Correction {
   readonly isFirstPrice: boolean;
 }
 
-interface Sum {
-  readonly cube: number;
-  readonly group: Group;
-  readonly hourMs: number;
-  readonly counters: Record<Counter, number>;
-  readonly buckets: Record<string, number>;
-  cost: bigint;
-}
-
 /** What new events add to the rollups, by cube, group and hour. */
 export function rollUp(events: readonly UsageRecorded[]): Delta[] {
   const sums = new Sums();
   for (const event of events) {
-    const ttft = event.ttftMs === null ? undefined : TTFT[bucketOf(event.ttftMs)];
-    const duration = DURATION[bucketOf(event.durationMs)] ?? '';
+    const duration = TTFT.length + bucketOf(event.durationMs);
     const cost = BigInt(event.costNanoUsd ?? 0);
     for (const sum of sums.of(event)) {
-      const { counters, buckets } = sum;
+      const { counters } = sum;
       counters.attempts++;
       if (event.cacheHit === true) counters.cache_hits++;
       if (event.isEstimated) counters.estimated++;
@@ -73,12 +64,12 @@ export function rollUp(events: readonly UsageRecorded[]): Delta[] {
       counters.queue_ms += event.queueMs;
       counters.ttft_ms += event.ttftMs ?? 0;
       counters.duration_ms += event.durationMs;
-      if (ttft !== undefined) buckets[ttft] = (buckets[ttft] ?? 0) + 1;
-      buckets[duration] = (buckets[duration] ?? 0) + 1;
-      sum.cost += cost;
+      if (event.ttftMs !== null) sum.count(bucketOf(event.ttftMs));
+      sum.count(duration);
+      sum.costNanoUsd += cost;
     }
   }
-  return sums.deltas();
+  return sums.all;
 }
 
 /** What corrections add: money alone, where the attempts themselves are counted. */
@@ -87,10 +78,10 @@ export function rollUpCorrections(corrections: readonly Correction[]): Delta[] {
   for (const { event, amountNanoUsd, isFirstPrice } of corrections) {
     for (const sum of sums.of(event)) {
       if (isFirstPrice) sum.counters.unknown_price--;
-      sum.cost += amountNanoUsd;
+      sum.costNanoUsd += amountNanoUsd;
     }
   }
-  return sums.deltas();
+  return sums.all;
 }
 
 class Sums {
@@ -98,27 +89,54 @@ class Sums {
 
   of(event: UsageRecorded): Sum[] {
     const hourMs = Math.floor(event.startedEpochMs / HOUR_MS) * HOUR_MS;
-    return groupsOf(event).map(({ cube, group }) => this.#sumOf(cube, group, hourMs));
+    return groupsOf(event).map((group) => {
+      const text = groupText(group);
+      const key = `${hourMs}${text}`;
+      let sum = this.#byKey.get(key);
+      if (sum === undefined) this.#byKey.set(key, (sum = new Sum(group, text, hourMs)));
+      return sum;
+    });
   }
 
-  deltas(): Delta[] {
-    return this.#byKey
-      .values()
-      .map(({ cube, group, hourMs, counters, buckets, cost }) => {
-        return { cube, hour_ms: hourMs, ...group, ...counters, ...buckets, cost_nano_usd: String(cost) };
-      })
-      .toArray();
+  get all(): Delta[] {
+    return [...this.#byKey.values()];
+  }
+}
+
+class Sum implements Delta {
+  readonly cube: CubeName;
+  readonly group: GroupOf['group'];
+  readonly groupText: string;
+  readonly hourMs: number;
+  readonly buckets = new Map<number, number>();
+  readonly counters: Record<Counter, number> = {
+    attempts: 0,
+    cache_hits: 0,
+    estimated: 0,
+    unknown_price: 0,
+    input_tokens: 0,
+    cached_input_tokens: 0,
+    output_tokens: 0,
+    reasoning_tokens: 0,
+    queue_ms: 0,
+    ttft_ms: 0,
+    duration_ms: 0,
+  };
+  costNanoUsd = 0n;
+
+  constructor({ cube, group }: GroupOf, text: string, hourMs: number) {
+    this.cube = cube;
+    this.group = group;
+    this.groupText = text;
+    this.hourMs = hourMs;
   }
 
-  #sumOf(cube: CubeName, group: Group, hourMs: number): Sum {
-    // A cube's groups have the same columns in the same order.
-    const key = JSON.stringify([cube, hourMs, ...Object.values(group)]);
-    let sum = this.#byKey.get(key);
-    if (sum === undefined) {
-      const counters = Object.fromEntries(COUNTERS.map((name) => [name, 0])) as Record<Counter, number>;
-      sum = { cube: CUBES[cube].id, group, hourMs, counters, buckets: {}, cost: 0n };
-      this.#byKey.set(key, sum);
-    }
-    return sum;
+  count(bucket: number): void {
+    this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
   }
+}
+
+/** The number of a delta's cube in the tables. */
+export function cubeId({ cube }: Delta): number {
+  return CUBES[cube].id;
 }

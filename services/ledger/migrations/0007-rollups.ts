@@ -81,7 +81,7 @@ async function createTable(db: Kysely<unknown>, table: string, bucket: string): 
         group_id uuid not null,
         ${COUNTERS.join(', ')},
         cost_nano_usd numeric not null,
-        ${BUCKETS.map((column) => `${column.name} bigint`).join(', ')},
+        ${BUCKETS.map((column) => `${column.name} integer`).join(', ')},
         primary key (cube, ${name}, group_id)
       ) with (fillfactor = 70)`,
     )
