@@ -63,7 +63,9 @@ function tagsAt(claims: Claims, name: string | undefined): Record<string, string
   if (typeof value !== 'object' || value === null) return {};
   const tags = Object.entries(value).filter(
     (tag): tag is [string, string] =>
-      typeof tag[1] === 'string' && /^[^=\s]+=[^\r\n]+$/.test(tag.join('=')) && tag.join('=').length <= MAX_SCOPE_ID_CHARS,
+      typeof tag[1] === 'string' &&
+      /^[^=\s]+=[^\r\n]+$/.test(tag.join('=')) &&
+      tag.join('=').length <= MAX_SCOPE_ID_CHARS,
   );
   return Object.fromEntries(tags.slice(0, MAX_TAGS));
 }
