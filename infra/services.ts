@@ -1,5 +1,6 @@
 import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
+import type { SecretSource } from '../services/ledger/key-secret.ts';
 import type { Ledger } from '../services/ledger/main.ts';
 import { Bus } from '../shared/bus.ts';
 import { Catalog } from '../shared/catalog.ts';
@@ -50,8 +51,8 @@ export interface RunningIngress extends RunningService {
   readonly url: string;
 }
 
-/** `db` is for keys and reports in the same process. */
-export type RunningLedger = RunningService & Pick<Ledger, 'db'>;
+/** `db` and `secret` are for keys and reports in the same process. */
+export type RunningLedger = RunningService & Pick<Ledger, 'db' | 'secret'>;
 
 export async function runRouter(options: RunOptions): Promise<RunningService> {
   const { config, clock, registry } = options;
@@ -77,7 +78,7 @@ export async function runWorker(options: RunOptions): Promise<RunningService> {
   return withBuses('worker', options, ['sluice-worker', 'sluice-worker-journal'], ([bus, journalBus]) =>
     withForced(bus, async (forced) => {
       const { providers, stopProviders } = await withSimulated(config.providers, { clock, log });
-      const redis = await sharedLimitsAt(config.redis.url);
+      const redis = await sharedLimitsAt(config.redis.url, 'sluice-worker');
       try {
         const catalog = catalogOf(config);
         const workers = startWorkers({ bus, journalBus, clock, log, catalog, registry, providers, forced, redis });
@@ -97,10 +98,13 @@ export async function runWorker(options: RunOptions): Promise<RunningService> {
 
 /** Brings the database's tables up to date first. */
 export async function runLedger(options: RunLedgerOptions): Promise<RunningLedger> {
-  const { databaseUrl, clock, log, registry } = options;
+  const { config, databaseUrl, clock, log, registry } = options;
   const { startLedger } = await import('../services/ledger/main.ts');
   return withBuses('ledger', options, ['sluice-ledger'], async ([bus]) => {
-    const ledger = await startLedger({ databaseUrl, bus, clock, log, registry });
+    const ledger = await startLedger({
+      ...{ databaseUrl, secret: secretOf(config), bus, clock, log, registry, retention: config.retention },
+      ...{ budgets: config.budgets, webhooks: config.alerts.webhooks },
+    });
     const canRead = async (): Promise<string | null> => {
       const found = ledger.db.selectFrom('api_keys').select('id').limit(1).execute();
       return found.then(
@@ -108,7 +112,7 @@ export async function runLedger(options: RunLedgerOptions): Promise<RunningLedge
         () => 'Postgres does not answer',
       );
     };
-    return { id: ledger.id, db: ledger.db, notReady: canRead, stop: () => ledger.stop() };
+    return { id: ledger.id, db: ledger.db, secret: ledger.secret, notReady: canRead, stop: () => ledger.stop() };
   });
 }
 
@@ -117,9 +121,14 @@ export async function runIngress(options: RunOptions): Promise<RunningIngress> {
   const { startIngress } = await import('../services/ingress/main.ts');
   return withBuses('ingress', options, ['sluice-ingress', 'sluice-ingress-journal'], async ([bus, journalBus]) => {
     const catalog = catalogOf(config);
-    const redis = await redisCheck(config.redis.url);
+    const check = await redisCheck(config.redis.url);
     return withForced(bus, async (forced) => {
-      const ingress = await startIngress({ config, bus, journalBus, clock, log, catalog, registry, forced, ...redis });
+      const redis = await sharedLimitsAt(config.redis.url, 'sluice-ingress');
+      const own = { config, bus, journalBus, clock, log, catalog, registry, forced, redis, ...check };
+      const ingress = await startIngress(own).catch((failure: unknown) => {
+        redis?.close();
+        throw failure;
+      });
       const { id, host, port, url } = ingress;
       return { id, host, port, url, stop: (drainLimitMs?: number) => ingress.stop(drainLimitMs) };
     });
@@ -223,14 +232,22 @@ async function redisCheck(url: string | undefined): Promise<{ pingRedis?: () => 
   return { pingRedis: async () => void (await pingRedis(url, REDIS_TIMEOUT_MS)) };
 }
 
-/** Where workers share their limits; undefined where no Redis is configured. */
-async function sharedLimitsAt(url: string | undefined): Promise<RedisConnection | undefined> {
+/** Where the instances of a service share their limits; undefined where no Redis is configured. */
+async function sharedLimitsAt(
+  url: string | undefined,
+  name: 'sluice-worker' | 'sluice-ingress',
+): Promise<RedisConnection | undefined> {
   if (url === undefined) return undefined;
   const [{ connectRedis }, { REDIS_DEADLINE_MS }] = await Promise.all([
     import('../shared/redis.ts'),
-    import('../services/workers/shared-limits.ts'),
+    import('../shared/redis-presence.ts'),
   ]);
-  return connectRedis(url, { name: 'sluice-worker', timeoutMs: REDIS_DEADLINE_MS });
+  return connectRedis(url, { name, timeoutMs: REDIS_DEADLINE_MS });
+}
+
+/** Where the secret is under which keys are kept. */
+export function secretOf({ auth, dataDir }: Config): SecretSource {
+  return { configured: auth.secret, dataDir };
 }
 
 function catalogOf(config: Config): Catalog {

@@ -50,7 +50,8 @@ export async function startGateway({ config, log, env, beganAt }: StartOptions):
     const base = { config, natsUrl: nats.url, clock: systemClock, log, registry };
     const ledger = await runLedger({ ...base, databaseUrl: postgres.url });
     undo.push(() => ledger.stop());
-    const newKey = config.auth.adminKey === undefined ? ((await ensureFirstKey(ledger.db))?.token ?? null) : null;
+    const newKey =
+      config.auth.adminKey === undefined ? ((await ensureFirstKey(ledger.db, ledger.secret))?.token ?? null) : null;
     const router = await runRouter(base);
     undo.push(() => router.stop());
     const worker = await runWorker(base);

@@ -76,6 +76,7 @@ export const ERRORS = {
   shutting_down: { status: 503, type: 'server_error', retry: 'later' },
   broker_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   router_unavailable: { status: 503, type: 'server_error', retry: 'later' },
+  issuer_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   ledger_unavailable: { status: 503, type: 'server_error', retry: 'later' },
   deadline_exceeded: { status: 504, type: 'server_error', retry: 'never' },
   internal: { status: 500, type: 'server_error', retry: 'never' },
@@ -93,6 +94,8 @@ export interface ErrorDetails {
   readonly retryAfterMs?: number | undefined;
   /** What the provider answered, where its own words should reach the client. */
   readonly upstream?: UpstreamError | undefined;
+  /** What the answer says besides, in headers; it does not cross NATS. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly cause?: unknown;
 }
 
@@ -119,6 +122,7 @@ export class GatewayError extends Error {
   readonly param: string | undefined;
   readonly retryAfterMs: number | undefined;
   readonly upstream: UpstreamError | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -126,6 +130,7 @@ export class GatewayError extends Error {
     this.param = details.param;
     this.retryAfterMs = details.retryAfterMs;
     this.upstream = details.upstream;
+    this.headers = details.headers;
   }
 
   get policy(): ErrorPolicy {

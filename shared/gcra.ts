@@ -18,6 +18,32 @@ export interface ToldLimit {
   readonly resetMs?: number | undefined;
 }
 
+/**
+ * When this cost fits into a bucket by its theoretical arrival time alone; in the past: it fits now. A cost above the burst
+ * fits into a full bucket.
+ * @param theoreticalArrival when the bucket is full again
+ * @param emissionIntervalMs in which one unit comes back
+ */
+export function fitsAt(theoreticalArrival: Millis, emissionIntervalMs: Millis, burst: number, cost: number): Millis {
+  const left = burst - Math.min(cost, burst) + ROUNDING_UNITS;
+  return theoreticalArrival - left * emissionIntervalMs;
+}
+
+/** The theoretical arrival time once this cost is taken. A time that has passed means full: what is given back beyond that is lost by itself. */
+export function arrivalAfter(
+  theoreticalArrival: Millis,
+  emissionIntervalMs: Millis,
+  cost: number,
+  now: Millis,
+): Millis {
+  return Math.max(theoreticalArrival, now) + cost * emissionIntervalMs;
+}
+
+/** Whole units that are there now; below zero in debt. */
+export function unitsLeft(theoreticalArrival: Millis, emissionIntervalMs: Millis, burst: number, now: Millis): number {
+  return Math.floor(burst - Math.max(0, theoreticalArrival - now) / emissionIntervalMs + ROUNDING_UNITS);
+}
+
 interface Rate {
   readonly perMinute: number;
   readonly emissionIntervalMs: Millis;
@@ -60,15 +86,15 @@ export class Gcra {
     const earliest = Math.max(now, this.#blockedUntil ?? now);
     if (this.#rate === undefined) return earliest;
     const { emissionIntervalMs, burst } = this.#rate;
-    const left = burst - Math.min(cost, burst) + ROUNDING_UNITS;
-    return Math.max(earliest, this.#theoreticalArrival - left * emissionIntervalMs);
+    return Math.max(earliest, fitsAt(this.#theoreticalArrival, emissionIntervalMs, burst, cost));
   }
 
   /** Whole units available now: 0 when blocked or in debt, Infinity without a limit. */
   room(now: Millis): number {
     if (this.#blockedUntil !== undefined && now < this.#blockedUntil) return 0;
     if (this.#rate === undefined) return Infinity;
-    return Math.max(0, Math.floor(this.#rate.burst - this.#used(this.#rate, now) + ROUNDING_UNITS));
+    const { emissionIntervalMs, burst } = this.#rate;
+    return Math.max(0, unitsLeft(this.#theoreticalArrival, emissionIntervalMs, burst, now));
   }
 
   /** Units come back, for the estimate was too high; never beyond full. */
@@ -79,8 +105,7 @@ export class Gcra {
   /** Units are gone whether or not there is room, for the estimate was too low. */
   charge(cost: number, now: Millis): void {
     if (this.#rate === undefined) return;
-    // A time that has passed means full, so what is given back beyond that is lost by itself.
-    this.#theoreticalArrival = Math.max(this.#theoreticalArrival, now) + cost * this.#rate.emissionIntervalMs;
+    this.#theoreticalArrival = arrivalAfter(this.#theoreticalArrival, this.#rate.emissionIntervalMs, cost, now);
   }
 
   /** Nothing before that, as a 429 with Retry-After says; of two such times the later counts. */

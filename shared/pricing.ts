@@ -77,15 +77,23 @@ export function costOf(usage: CountedTokens, price: Price | undefined): number |
   const output = checkedTokens(usage.outputTokens);
   const cached = Math.min(checkedTokens(usage.cachedInputTokens), input);
   const reasoning = Math.min(checkedTokens(usage.reasoningTokens), output);
-  const rates = price.tiers?.findLast((tier) => input > tier.aboveInputTokens) ?? price;
+  const [inputRate, cachedRate, outputRate, reasoningRate] = chargedRates(input, price);
   const sum = new ExactSum();
-  sum.add(input - cached, rates.input);
-  sum.add(cached, rates.cachedInput ?? rates.input);
-  // A tier has one output rate: no known model has both tiers and a reasoning rate.
-  const reasoningRate = rates === price ? (price.reasoningOutput ?? price.output) : rates.output;
-  sum.add(output - reasoning, rates.output);
+  sum.add(input - cached, inputRate);
+  sum.add(cached, cachedRate);
+  sum.add(output - reasoning, outputRate);
   sum.add(reasoning, reasoningRate);
   return sum.roundedHalfUp();
+}
+
+/** The rates that a request of so much input is charged by: input, cached input, output, reasoning output. */
+export type ChargedRates = [input: number, cachedInput: number, output: number, reasoningOutput: number];
+
+export function chargedRates(inputTokens: number, price: Price): ChargedRates {
+  const rates = price.tiers?.findLast((tier) => inputTokens > tier.aboveInputTokens) ?? price;
+  // A tier has one output rate: no known model has both tiers and a reasoning rate.
+  const reasoningRate = rates === price ? (price.reasoningOutput ?? price.output) : rates.output;
+  return [rates.input, rates.cachedInput ?? rates.input, rates.output, reasoningRate];
 }
 
 /**

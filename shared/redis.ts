@@ -18,8 +18,11 @@ export function redisScript(lua: string): RedisScript {
 
 /** One connection, which comes back by itself. While it is away every call fails at once: nothing waits in line for it. */
 export interface RedisConnection {
-  /** @throws Error when there is no answer within the connection's `timeoutMs`; the script may have run all the same */
-  run(script: RedisScript, key: string, args: ReadonlyArray<string | number>): Promise<unknown>;
+  /**
+   * @param keys what the script reads and writes: one, or several
+   * @throws Error when there is no answer within the connection's `timeoutMs`; the script may have run all the same
+   */
+  run(script: RedisScript, keys: string | readonly string[], args: ReadonlyArray<string | number>): Promise<unknown>;
   close(): void;
 }
 
@@ -37,16 +40,20 @@ export function connectRedis(url: string, { name, timeoutMs }: { name: string; t
   });
   // Each call that fails says so to its caller; without a listener an error would end the process.
   redis.on('error', () => {});
-  const evaluate = async ({ lua, sha1 }: RedisScript, key: string, args: ReadonlyArray<string | number>) => {
+  const evaluate = async (
+    { lua, sha1 }: RedisScript,
+    keys: readonly string[],
+    args: ReadonlyArray<string | number>,
+  ) => {
     try {
-      return await redis.evalsha(sha1, 1, key, ...args);
+      return await redis.evalsha(sha1, keys.length, ...keys, ...args);
     } catch (cause) {
       if (!(cause instanceof Error) || !cause.message.startsWith('NOSCRIPT')) throw cause;
-      return redis.eval(lua, 1, key, ...args);
+      return redis.eval(lua, keys.length, ...keys, ...args);
     }
   };
   return {
-    run: (script, key, args) => within(evaluate(script, key, args), timeoutMs),
+    run: (script, keys, args) => within(evaluate(script, typeof keys === 'string' ? [keys] : keys, args), timeoutMs),
     close: () => redis.disconnect(),
   };
 }

@@ -45,9 +45,6 @@ export const RULES_CHANGED = 'sluice.control.rules';
 /** ingress → every ingress, with a reply: give back what you do not need of a budget's lease. */
 export const LEASES_RECALLED = 'sluice.control.leases';
 
-/** ledger, CLI → every ingress: a key changed, forget what you know of it. */
-export const KEYS_CHANGED = 'sluice.control.keys';
-
 /** worker, ingress → ledger, JetStream. Shards spread the writers; the ledger reads all of them. */
 export const usageSubject = (shard: string): string => `sluice.usage.${shard}`;
 export const USAGE_SUBJECTS = 'sluice.usage.>';

@@ -8,9 +8,9 @@ import { migrate } from '../../services/ledger/migrate.ts';
 import { insertEvents } from '../../services/ledger/record.ts';
 import { Bus } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
-import { KeyChanged } from '../../shared/messages/key.ts';
+import { RulesChanged } from '../../shared/messages/rules.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
-import { KEYS_CHANGED } from '../../shared/subjects.ts';
+import { RULES_CHANGED } from '../../shared/subjects.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import { startPostgres } from '../servers/postgres.ts';
 import { writeRunningGateway } from '../running-gateway.ts';
@@ -46,7 +46,7 @@ test(
 
     const second = await sluice(['keys', 'create', '--name', 'root', '--admin', '--json']);
     const root = JSON.parse(second.stdout) as Created;
-    expect(root).toMatchObject({ name: 'root', team: null, isAdmin: true, overrides: 'all' });
+    expect(root).toMatchObject({ name: 'root', team: null, role: 'owner', isAdmin: true, overrides: 'all' });
 
     const narrow = await sluice(['keys', 'create', '--name', 'narrow', '--overrides', 'strategy, timeout', '--json']);
     expect(JSON.parse(narrow.stdout)).toMatchObject({ overrides: ['strategy', 'timeout'] });
@@ -75,9 +75,73 @@ test(
     expect(lines[1]).toMatch(/^alice +sk-sluice-\S{4}… +web +client +all +live /);
     expect(lines.find((line) => line.startsWith('narrow'))).toMatch(/ +client +strategy,timeout +live /);
     expect(lines.find((line) => line.startsWith('bound'))).toMatch(/ +client +none +live /);
-    expect(lines[2]).toMatch(/^root +sk-sluice-\S{4}… +- +admin +all +revoked \d{4}-\d\d-\d\d /);
+    expect(lines[2]).toMatch(/^root +sk-sluice-\S{4}… +- +owner +all +revoked \d{4}-\d\d-\d\d /);
   },
 );
+
+test('a key is bound, shown, rotated, blocked and unblocked, and so is a scope', { timeout: 180_000 }, async () => {
+  const postgres = await startPostgres({ dataDir: join(cwd, '.sluice'), log });
+  const env = { DATABASE_URL: postgres.url };
+  const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const { code, stdout, stderr } = await sluice([...args, '--json'], env);
+    if (code !== 0) throw new Error(stderr);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+  try {
+    const bounds = ['--models', 'openai/*,gpt-4o', '--networks', '10.0.0.0/8', '--may-name', 'none', '--regions', 'eu'];
+    const whose = [
+      '--user',
+      'ada',
+      '--organisation',
+      'acme',
+      '--role',
+      'viewer',
+      '--tag',
+      'env=test',
+      '--tag',
+      'a=b=c',
+    ];
+    const made = await json('keys', 'create', '-n', 'ci', ...bounds, ...whose, '--expires', '2100-01-01');
+    const bound = {
+      ...{ models: ['openai/*', 'gpt-4o'], networks: ['10.0.0.0/8'], mayName: [], regions: ['eu'], routes: null },
+      ...{ user: 'ada', organisation: 'acme', role: 'viewer', tags: { env: 'test', a: 'b=c' } },
+      ...{ expiresAt: '2100-01-01T00:00:00.000Z', isAdmin: false },
+    };
+    expect(made).toMatchObject(bound);
+    const shown = await json('keys', 'show', String(made['token']));
+    expect(shown).toMatchObject({ ...bound, id: made['id'] });
+    expect(shown['token']).toBeUndefined();
+    const lines = (await sluice(['keys', 'show', 'ci'], env)).stdout;
+    expect(lines).toMatch(/^status +live until 2100-01-01$/m);
+    expect(lines).toMatch(/^tags +a=b=c, env=test$|^tags +env=test, a=b=c$/m);
+
+    const rotated = await sluice(['keys', 'rotate', 'ci'], env);
+    expect(rotated.stdout).toMatch(/^sk-sluice-[\w-]{43}\n$/);
+    expect(rotated.stdout.trim()).not.toBe(made['token']);
+    expect(rotated.stderr).toMatch(/The old one works until \d{4}/);
+    expect((await sluice(['keys', 'rotate', 'ci', '--overlap', 'soon'], env)).code).toBe(2);
+
+    expect((await sluice(['keys', 'block', 'ci'], env)).stdout).toContain('Blocked the key "ci"');
+    expect((await sluice(['keys', 'list'], { ...env, COLUMNS: '200' })).stdout).toMatch(/^ci .* blocked \d{4}/m);
+    expect((await json('keys', 'unblock', 'ci'))['blockedAt']).toBeNull();
+
+    const block = ['block', 'team:search', '--reason', 'runaway'];
+    expect((await sluice(block, env)).stdout).toBe('Blocked team:search.\n');
+    expect(await json('block', 'key:ci', '--reason', 'leaked')).toMatchObject({ scope: `key:${String(made['id'])}` });
+    const listed = (await json('blocks')) as unknown as object[];
+    expect(listed).toMatchObject([{ reason: 'leaked' }, { scope: 'team:search', reason: 'runaway' }]);
+    expect((await sluice(['unblock', 'team:search'], env)).stdout).toBe('Unblocked team:search.\n');
+    expect((await sluice(['unblock', 'team:search'], env)).stderr).toContain('team:search is not blocked');
+    expect((await sluice(['block', 'search', '--reason', 'r'], env)).stderr).toContain('"search" is no scope');
+
+    const elsewhere = { ...env, SLUICE_SECRET: 'another secret than that' };
+    const refused = await sluice(['keys', 'create', '--name', 'lost'], elsewhere);
+    expect(refused).toMatchObject({ code: 1, stdout: '' });
+    expect(refused.stderr).toContain('kept under another secret than that of SLUICE_SECRET');
+  } finally {
+    await postgres.stop();
+  }
+});
 
 test('keys of the configuration are listed, and the way to end one is named', async () => {
   const env = { SLUICE_ADMIN_KEY: 'sk-sluice-of-the-environment' };
@@ -104,14 +168,14 @@ test(
         databaseUrl: postgres.url,
         startedAt: new Date().toISOString(),
       });
-      const heard = new Promise<KeyChanged>((resolve) => bus.onMessage(KEYS_CHANGED, KeyChanged, resolve));
+      const heard = new Promise<RulesChanged>((resolve) => bus.onMessage(RULES_CHANGED, RulesChanged, resolve));
       await bus.flush();
-      const { token } = JSON.parse((await sluice(['keys', 'create', '--name', 'bob', '--json'])).stdout) as Created;
+      const { id } = JSON.parse((await sluice(['keys', 'create', '--name', 'bob', '--json'])).stdout) as Created;
       const { code, stdout, stderr } = await sluice(['keys', 'revoke', 'bob']);
       expect(code).toBe(0);
       expect(stdout).toContain('Revoked the key "bob"');
       expect(stderr).toContain('Every ingress was told');
-      expect(await heard).toEqual({ v: 1, hash: hashOfToken(token) });
+      expect(await heard).toEqual({ v: 1, revision: expect.any(Number) as number, keys: [id], scopes: [] });
 
       await bus.close();
       await nats.stop();

@@ -1,13 +1,20 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
-import type { Config, OverrideName, OverridesAllowed } from '../../shared/config.ts';
+import type { KeySpec } from '../../services/ledger/core/check-key.ts';
+import type { KeySecret } from '../../services/ledger/key-secret.ts';
+import type { KeyRecord } from '../../services/ledger/keys.ts';
+import type { Database } from '../../services/ledger/schema.ts';
+import type { Config, OverridesAllowed } from '../../shared/config.ts';
 import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { KeyRecord } from '../../services/ledger/keys.ts';
+import { MAY_NAME, ROLES } from '../../shared/messages/key.ts';
+import type { Role } from '../../shared/messages/key.ts';
+import type { Announcement } from './announce-change.ts';
 import { CommandError } from './failure.ts';
+import { duration, expiry, names, overrides, tag } from './key-options.ts';
+import type { ListedKey } from './keys-table.ts';
+import { asJson, keyAsJson, printKey, printKeys } from './keys-table.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
-import type { Column } from './table.ts';
 import { note, print, printJson, styled } from './terminal.ts';
 
 interface Flags extends ConfigFlags {
@@ -15,23 +22,43 @@ interface Flags extends ConfigFlags {
 }
 
 const OVERRIDES_HELP = `what its requests may say of their own routing: all, none, or some of ${OVERRIDE_NAMES.join(', ')}`;
+const WHICH = 'its id, name, prefix or token';
 
 export function addKeysCommands(program: Command): void {
-  const keys = program.command('keys').description('the keys that clients carry: create, list, revoke');
+  const keys = program.command('keys').description('the keys that clients carry: create, list, rotate, block, revoke');
   keys.addHelpText(
     'after',
-    '\nExamples:\n  $ sluice keys create --name alice --team web\n  $ sluice keys list\n  $ sluice keys revoke alice',
+    '\nExamples:\n  $ sluice keys create --name alice --team web\n  $ sluice keys list\n  $ sluice keys rotate alice --overlap 24h\n  $ sluice keys revoke alice',
   );
 
   withConfigOptions(withJson(keys.command('create')), 'dataDir')
     .description('make a key; its token is shown once')
     .requiredOption('-n, --name <name>', 'what reports call it')
     .option('-t, --team <team>', 'the team that its usage counts for')
-    .option('--admin', 'may administer the gateway')
+    .option('-u, --user <user>', 'the user that it is for')
+    .option('--organisation <organisation>', "the organisation, where it is not the team's")
+    .option('--role <role>', `of the admin API: ${ROLES.join(', ')}; without one it may use models, and no more`)
+    .option('--admin', 'the same as --role owner')
+    .option('-e, --expires <when>', 'a time from now (90d), or a date (2027-01-31)', expiry)
+    .option('--routes <names>', 'the only routes it may ask for, with commas', names)
+    .option('--models <names>', 'the only models it may ask for, with commas: gpt-4o, openai/*', names)
+    .option('--regions <names>', 'the only regions that its requests may be served in', names)
+    .option('--networks <networks>', 'the only networks it may be used from: 10.0.0.0/8,2001:db8::/32', names)
+    .option('--tag <name=value>', 'a tag that each of its requests has; may be repeated', tag)
+    .option(
+      '--may-name <what>',
+      `what its requests may say of themselves: none, or some of ${MAY_NAME.join(', ')}`,
+      names,
+    )
+    .option('--log-payloads <policy>', 'of its requests: none, redacted or full')
     .option('-o, --overrides <names>', OVERRIDES_HELP, overrides, 'all')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ sluice keys create --name alice --team web\n  $ KEY=$(sluice keys create --name ci --json | jq -r .token)',
+      `
+Examples:
+  $ sluice keys create --name alice --team web
+  $ sluice keys create --name ci --models "openai/*" --networks 10.0.0.0/8 --expires 90d --tag env=test
+  $ KEY=$(sluice keys create --name bot --json | jq -r .token)`,
     )
     .action(createCommand);
 
@@ -40,132 +67,167 @@ export function addKeysCommands(program: Command): void {
     .addHelpText('after', '\nExamples:\n  $ sluice keys list\n  $ sluice keys list --json | jq -r ".[].name"')
     .action(listCommand);
 
-  withConfigOptions(withJson(keys.command('revoke')), 'dataDir')
-    .description('end a key, at once')
-    .argument('<key>', 'its id, name, prefix or token')
-    .addHelpText('after', '\nExamples:\n  $ sluice keys revoke alice\n  $ sluice keys revoke sk-sluice-ab12')
-    .action(revokeCommand);
+  withConfigOptions(withJson(keys.command('show')), 'dataDir')
+    .description('everything about one key, but for its token')
+    .argument('<key>', WHICH)
+    .addHelpText('after', '\nExamples:\n  $ sluice keys show alice\n  $ sluice keys show sk-sluice-ab12 --json')
+    .action(showCommand);
+
+  withConfigOptions(withJson(keys.command('rotate')), 'dataDir')
+    .description('give a key a new token, shown once; the old one works on for a while')
+    .argument('<key>', WHICH)
+    .option('--overlap <time>', 'how long the old token works: 0s to 92d', duration, DEFAULT_OVERLAP_MS)
+    .addHelpText('after', '\nExamples:\n  $ sluice keys rotate alice\n  $ sluice keys rotate alice --overlap 0s')
+    .action(rotateCommand);
+  // Commander would print the default as a number of milliseconds.
+  const overlap = keys.commands.at(-1)?.options.find(({ long }) => long === '--overlap');
+  overlap?.default(overlap.defaultValue, '24h');
+
+  addChange(keys, 'block', 'switch a key off, at once, until it is unblocked', 'Blocked');
+  addChange(keys, 'unblock', 'switch a blocked key on again', 'Unblocked');
+  addChange(keys, 'revoke', 'end a key for ever, at once', 'Revoked');
 }
 
-async function createCommand({
-  name,
-  team,
-  admin,
-  overrides,
-  json,
-  ...flags
-}: Flags & { name: string; team?: string; admin?: true; overrides: OverridesAllowed }): Promise<void> {
+/** A client is rarely deployed more slowly than within a day. */
+const DEFAULT_OVERLAP_MS = 24 * 60 * 60_000;
+
+type Creation = Partial<Omit<KeySpec, 'name' | 'expiresEpochMs' | 'tags'>> & {
+  readonly name: string;
+  readonly expires?: number;
+  readonly tag?: Record<string, string>;
+  readonly admin?: true;
+  readonly overrides: OverridesAllowed;
+};
+
+async function createCommand({ json, config: file, dataDir, ...flags }: Flags & Creation): Promise<void> {
   const { createKey } = await import('../../services/ledger/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
-  const isAdmin = admin === true;
-  const key = await withLedger(await loadCommandConfig(flags), { mayCreate: true }, ({ db }) =>
-    createKey(db, { name, team: team ?? null, isAdmin, overrides }),
+  const { admin, expires, tag: tags, ...said } = flags;
+  const role: Role | undefined = said.role ?? (admin === true ? 'owner' : undefined);
+  const spec = {
+    ...said,
+    ...(role !== undefined && { role }),
+    ...(expires !== undefined && { expiresEpochMs: expires }),
+    ...(tags !== undefined && { tags }),
+  };
+  const config = await loadCommandConfig(configFlags(file, dataDir));
+  const key = await withLedger(config, { mayCreate: true }, async ({ db, openSecret }) =>
+    createKey(db, spec, await openSecret()),
   );
-  if (json) return printJson({ ...key, team: team ?? null, isAdmin, overrides });
+  if (json) return printJson({ ...keyAsJson(key), token: key.token });
   print(key.token);
   note(
-    `\nThis is the key "${name}". ${styled('bold', 'It is shown this once')}: only its hash is kept. Lost, it is revoked and made anew.`,
+    `\nThis is the key "${key.name}". ${styled('bold', 'It is shown this once')}: only its hash is kept. Lost, it is revoked and made anew.`,
   );
   note(`Clients send it as their API key: export OPENAI_API_KEY=${key.prefix}…`);
 }
-
-/** A key as the list shows it; those of the file are named there alone. */
-type Listed = Pick<KeyRecord, 'name' | 'team' | 'isAdmin' | 'overrides'> & {
-  readonly source: 'database' | 'configuration';
-} & Partial<KeyRecord>;
 
 async function listCommand({ json, ...flags }: Flags): Promise<void> {
   const { listKeys } = await import('../../services/ledger/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
   const stored = await withLedger(config, {}, ({ db }) => listKeys(db));
-  const keys: Listed[] = [...configuredKeys(config), ...stored.map((key) => ({ ...key, source: 'database' as const }))];
+  const keys: ListedKey[] = [
+    ...configuredKeys(config),
+    ...stored.map((key) => ({ ...key, source: 'database' as const })),
+  ];
   if (json) return printJson(keys.map(asJson));
   if (keys.length === 0) return print('There are no keys yet: `sluice keys create --name <name>` makes one.');
-  const { renderTable } = await import('./table.ts');
-  print(renderTable(COLUMNS, keys));
+  await printKeys(keys);
 }
 
-function configuredKeys({ auth }: Config): Listed[] {
+function configuredKeys({ auth }: Config): ListedKey[] {
   const admin =
-    auth.adminKey === undefined ? [] : [{ name: 'admin', team: null, isAdmin: true, overrides: 'all' as const }];
-  const clients = auth.keys.map(({ name, team, overrides }) => ({
-    ...{ name, team: team ?? null, isAdmin: false, overrides },
+    auth.adminKey === undefined
+      ? []
+      : [{ name: 'admin', team: null, role: 'owner' as const, isAdmin: true, overrides: 'all' as const }];
+  const clients = auth.keys.map(({ name, team, overrides, policy: { role = null, expiresEpochMs = null } }) => ({
+    ...{ name, team: team ?? null, role, isAdmin: role === 'owner' || role === 'admin', overrides, expiresEpochMs },
   }));
   return [...admin, ...clients].map((key) => ({ ...key, source: 'configuration' }));
 }
 
-const COLUMNS: ReadonlyArray<Column<Listed>> = [
-  { title: 'name', cell: (key) => key.name, minWidth: 12 },
-  { title: 'key', cell: (key) => (key.prefix === undefined ? 'in the configuration' : `${key.prefix}…`) },
-  { title: 'team', cell: (key) => key.team ?? '-', minWidth: 8, importance: 4 },
-  { title: 'role', cell: (key) => (key.isAdmin ? 'admin' : 'client'), importance: 5 },
-  { title: 'overrides', cell: ({ overrides: names }) => saidOf(names), minWidth: 9, importance: 2 },
-  { title: 'status', cell: (key) => (key.revokedEpochMs == null ? 'live' : `revoked ${day(key.revokedEpochMs)}`) },
-  {
-    title: 'created',
-    cell: (key) => (key.createdEpochMs === undefined ? '-' : day(key.createdEpochMs)),
-    importance: 3,
-  },
-  { title: 'id', cell: (key) => key.id ?? '-', importance: 1 },
-];
-
-/** As `--overrides` takes it. */
-function saidOf(names: Listed['overrides']): string {
-  if (names === 'all') return names;
-  return names.length === 0 ? 'none' : names.join(',');
-}
-
-function overrides(text: string): OverridesAllowed {
-  if (text === 'all') return text;
-  if (text === 'none') return [];
-  return text.split(',').map((word): OverrideName => {
-    const name = OVERRIDE_NAMES.find((known) => known === word.trim());
-    if (name === undefined)
-      throw new InvalidArgumentError(`"${word}" is not one of all, none, ${OVERRIDE_NAMES.join(', ')}.`);
-    return name;
-  });
-}
-
-function day(epochMs: number): string {
-  return new Date(epochMs).toISOString().slice(0, 10);
-}
-
-function asJson({ createdEpochMs, revokedEpochMs, ...key }: Listed): object {
-  const at = (epochMs: number | null | undefined): string | null =>
-    epochMs == null ? null : new Date(epochMs).toISOString();
-  return { ...key, createdAt: at(createdEpochMs), revokedAt: at(revokedEpochMs) };
-}
-
-async function revokeCommand(which: string, { json, ...flags }: Flags): Promise<void> {
-  const { revokeKey } = await import('../../services/ledger/keys.ts');
-  const { announceRevocation } = await import('./announce-revocation.ts');
+async function showCommand(which: string, { json, ...flags }: Flags): Promise<void> {
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
-  const { key, announcement } = await withLedger(config, {}, async ({ db, gateway }) => {
-    const key = await revokeKey(db, which).catch((failure: unknown) => {
+  const key = await withLedger(config, {}, async ({ db, openSecret }) => {
+    const { findKey } = await import('../../services/ledger/keys.ts');
+    return findKey(db, which, await openSecret()).catch((failure: unknown) => {
       throw explainConfigured(config, which, failure);
     });
-    return { key, announcement: await announceRevocation(config.nats.url ?? gateway?.natsUrl, key) };
   });
-  const { hash: _, ...shown } = key;
-  if (json)
-    return printJson({
-      ...asJson({ ...shown, source: 'database' }),
-      announced: announcement.isSent,
-      note: announcement.text,
-    });
-  print(`Revoked the key "${key.name}" (${key.prefix}…, ${key.id}).`);
+  if (json) return printJson(keyAsJson(key));
+  printKey(key);
+}
+
+async function rotateCommand(which: string, { json, overlap, ...flags }: Flags & { overlap: number }): Promise<void> {
+  const { rotateKey } = await import('../../services/ledger/keys.ts');
+  const config = await loadCommandConfig(flags);
+  const { value: key, announcement } = await changeKey(config, which, (tx, { id }, secret) =>
+    rotateKey(tx, id, { secret, overlapMs: overlap }),
+  );
+  if (json) return printJson({ ...keyAsJson(key), token: key.token, ...announced(announcement) });
+  print(key.token);
+  const until = key.oldTokenUntilEpochMs === null ? '' : new Date(key.oldTokenUntilEpochMs).toISOString();
+  note(`\nThis is the new token of the key "${key.name}". ${styled('bold', 'It is shown this once')}.`);
+  note(overlap === 0 ? 'The old one works no more.' : `The old one works until ${until}.`);
   note(announcement.text);
+}
+
+type ChangeName = 'block' | 'unblock' | 'revoke';
+
+function addChange(keys: Command, name: ChangeName, description: string, done: string): void {
+  withConfigOptions(withJson(keys.command(name)), 'dataDir')
+    .description(description)
+    .argument('<key>', WHICH)
+    .addHelpText('after', `\nExamples:\n  $ sluice keys ${name} alice\n  $ sluice keys ${name} sk-sluice-ab12`)
+    .action(async (which: string, { json, ...flags }: Flags) => {
+      const { blockKey, revokeKey, unblockKey } = await import('../../services/ledger/keys.ts');
+      const change = { block: blockKey, unblock: unblockKey, revoke: revokeKey }[name];
+      const config = await loadCommandConfig(flags);
+      const { value: key, announcement } = await changeKey(config, which, (tx, { id }) => change(tx, id));
+      if (json) return printJson({ ...keyAsJson(key), ...announced(announcement) });
+      print(`${done} the key "${key.name}" (${key.prefix}…, ${key.id}).`);
+      note(announcement.text);
+    });
+}
+
+/** Changes the one key that is meant, and tells the ingresses. */
+async function changeKey<T extends KeyRecord>(
+  config: Config,
+  which: string,
+  change: (tx: Database, key: KeyRecord, secret: KeySecret) => Promise<T>,
+): Promise<{ readonly value: T; readonly announcement: Announcement }> {
+  const { findKey } = await import('../../services/ledger/keys.ts');
+  const { inOneRevision } = await import('../../services/ledger/revision.ts');
+  const { announceChange } = await import('./announce-change.ts');
+  const { withLedger } = await import('./open-ledger.ts');
+  return withLedger(config, {}, async ({ db, gateway, openSecret }) => {
+    const secret = await openSecret();
+    const key = await findKey(db, which, secret).catch((failure: unknown) => {
+      throw explainConfigured(config, which, failure);
+    });
+    const { value, revision } = await inOneRevision(db, (tx) => change(tx, key, secret));
+    const announcement = await announceChange(config.nats.url ?? gateway?.natsUrl, { revision, keys: [key.id] });
+    return { value, announcement };
+  });
+}
+
+function announced({ isSent, text }: Announcement): object {
+  return { announced: isSent, note: text };
+}
+
+function configFlags(config: string | undefined, dataDir: string | undefined): ConfigFlags {
+  return { ...(config !== undefined && { config }), ...(dataDir !== undefined && { dataDir }) };
 }
 
 /** Whoever looks for a key of the file in the database is told where it is. */
 function explainConfigured(config: Config, which: string, failure: unknown): unknown {
-  const isThere =
-    config.auth.keys.some(({ name, key }) => name === which || key === which) ||
-    (which === 'admin' && config.auth.adminKey !== undefined);
-  if (!isThere || !(failure instanceof GatewayError)) return failure;
+  const key = config.auth.keys.find(({ name, key }) => name === which || key === which);
+  const isAdmin = which === 'admin' && config.auth.adminKey !== undefined;
+  if ((key === undefined && !isAdmin) || !(failure instanceof GatewayError)) return failure;
   return new CommandError(
-    `${failure.message} A key of the configuration is ended there: take it out of auth in ${config.file ?? 'the environment'} and restart.`,
+    `${failure.message} A key of the configuration is ended there: take it out of auth in ${config.file ?? 'the environment'} and restart.\n` +
+      `At once it is switched off by: sluice block key:config:${key?.name ?? 'admin'} --reason <why>`,
   );
 }

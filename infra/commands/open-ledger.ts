@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
+import type { KeySecret } from '../../services/ledger/key-secret.ts';
 import type { Database } from '../../services/ledger/schema.ts';
 import { readRunningGateway } from '../running-gateway.ts';
 import type { RunningGateway } from '../running-gateway.ts';
@@ -10,6 +11,8 @@ import { CommandError } from './failure.ts';
 
 export interface OpenLedger {
   readonly db: Database;
+  /** The secret that the keys of this database are kept under. @throws Error that says what to set when it is another one */
+  readonly openSecret: () => Promise<KeySecret>;
   /** The gateway that runs on this data folder, if one does. */
   readonly gateway: RunningGateway | undefined;
 }
@@ -33,7 +36,15 @@ export async function withLedger<T>(
 ): Promise<T> {
   const gateway = await readRunningGateway(config.dataDir);
   const url = config.database.url ?? gateway?.databaseUrl;
-  if (url !== undefined) return withDatabase(url, (db) => work({ db, gateway }));
+  const withSecret = (db: Database): Promise<T> => {
+    const source = { configured: config.auth.secret, dataDir: config.dataDir };
+    const openSecret = async (): Promise<KeySecret> => {
+      const { openKeySecret } = await import('../../services/ledger/key-secret.ts');
+      return openKeySecret(db, source);
+    };
+    return work({ db, gateway, openSecret });
+  };
+  if (url !== undefined) return withDatabase(url, withSecret);
   if (!mayCreate && !existsSync(join(config.dataDir, 'postgres'))) {
     throw new CommandError(
       `there is no database in ${config.dataDir} yet: no gateway has run there.\n` +
@@ -43,7 +54,7 @@ export async function withLedger<T>(
   const { startPostgres } = await import('../servers/postgres.ts');
   const server = await startPostgres({ dataDir: config.dataDir, log: silent() });
   try {
-    return await withDatabase(server.url, (db) => work({ db, gateway }));
+    return await withDatabase(server.url, withSecret);
   } finally {
     await server.stop();
   }

@@ -6,9 +6,18 @@ const NONE = { avg: null, p50: null, p95: null };
 
 function row(group: UsageRow['group'], fields: Partial<UsageRow> = {}): UsageRow {
   return {
-    ...{ group, attempts: 1, succeeded: 1, errors: 0, cancelled: 0, inputTokens: 10, cachedInputTokens: 0 },
+    ...{
+      group,
+      attempts: 1,
+      succeeded: 1,
+      errors: 0,
+      cancelled: 0,
+      cacheHits: 0,
+      inputTokens: 10,
+      cachedInputTokens: 0,
+    },
     ...{ outputTokens: 20, reasoningTokens: 0, costNanoUsd: 1_000n, attemptsWithUnknownPrice: 0, attemptsEstimated: 0 },
-    ...{ ttftMs: NONE, durationMs: NONE, ...fields },
+    ...{ ttftMs: NONE, durationMs: NONE, areQuantilesRough: false, ...fields },
   };
 }
 
@@ -48,4 +57,11 @@ test('without anything to explain there are no footnotes', () => {
       .split('\n')
       .at(-1),
   ).toMatch(/^total/);
+});
+
+test('quantiles of histograms are marked, and the mark is explained', () => {
+  const rough = { ttftMs: { avg: 300, p50: 290, p95: 900 }, areQuantilesRough: true };
+  const lines = totalsTable(['model'], [row({ model: 'm' }, rough)], row({}, rough)).split('\n');
+  expect(lines[1]).toContain('~290 ms');
+  expect(lines.at(-1)).toBe('~ p50 and p95 of very many attempts are told by powers of two.');
 });

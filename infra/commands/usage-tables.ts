@@ -1,4 +1,7 @@
-import type { RecentAttempt, Spread, UsageDimension, UsageRow } from '../../services/ledger/usage-report.ts';
+import type { UsageDimension } from '../../services/ledger/core/usage-query.ts';
+import { isTimeDimension } from '../../services/ledger/core/usage-query.ts';
+import type { AccountedAttempt } from '../../services/ledger/list-attempts.ts';
+import type { UsageRow } from '../../services/ledger/usage-report.ts';
 import { formatDollars, formatUsd } from '../../shared/money.ts';
 import { renderTable } from './table.ts';
 import type { Column } from './table.ts';
@@ -7,6 +10,8 @@ import type { Column } from './table.ts';
 const ESTIMATED = '*';
 /** Beside a sum in which the cost of some attempts is missing. */
 const UNPRICED = '†';
+/** Before a quantile that was read from a histogram. */
+const ROUGH = '~';
 /** So narrow may names be cut. */
 const NAME_WIDTH = 12;
 
@@ -26,7 +31,7 @@ export function totalsTable(by: readonly UsageDimension[], rows: readonly UsageR
       title: dimension,
       cell: (row) =>
         row === total ? (index === 0 ? 'total' : '') : (row.group[dimension] ?? (dimension === 'error' ? 'none' : '-')),
-      ...(dimension !== 'day' && { minWidth: NAME_WIDTH }),
+      ...(!isTimeDimension(dimension) && { minWidth: NAME_WIDTH }),
     })),
     { title: 'attempts', cell: (row) => grouped(row.attempts), align: 'right' },
     { title: 'errors', cell: (row) => grouped(row.errors), align: 'right', importance: 6 },
@@ -34,9 +39,9 @@ export function totalsTable(by: readonly UsageDimension[], rows: readonly UsageR
     { title: 'input', cell: (row) => tokens(row, row.inputTokens), align: 'right', importance: 7 },
     { title: 'cached', cell: (row) => grouped(row.cachedInputTokens), align: 'right', importance: 2 },
     { title: 'output', cell: (row) => tokens(row, row.outputTokens), align: 'right', importance: 8 },
-    { title: 'ttft p50', cell: (row) => middle(row.ttftMs), align: 'right', importance: 5 },
-    { title: 'time p50', cell: (row) => middle(row.durationMs), align: 'right', importance: 4 },
-    { title: 'time p95', cell: (row) => milliseconds(row.durationMs.p95), align: 'right', importance: 3 },
+    { title: 'ttft p50', cell: (row) => quantile(row, row.ttftMs.p50), align: 'right', importance: 5 },
+    { title: 'time p50', cell: (row) => quantile(row, row.durationMs.p50), align: 'right', importance: 4 },
+    { title: 'time p95', cell: (row) => quantile(row, row.durationMs.p95), align: 'right', importance: 3 },
     {
       title: 'cost',
       cell: (row) =>
@@ -46,19 +51,23 @@ export function totalsTable(by: readonly UsageDimension[], rows: readonly UsageR
   ];
   return [
     renderTable(columns, all, { hasTotals: rows.length > 0 }),
-    ...footnotes(total.attemptsEstimated, total.attemptsWithUnknownPrice),
+    ...footnotes(total.attemptsEstimated, total.attemptsWithUnknownPrice, all.some(hasRoughQuantiles)),
   ].join('\n');
 }
 
+function hasRoughQuantiles({ areQuantilesRough }: UsageRow): boolean {
+  return areQuantilesRough;
+}
+
 /** One line for each attempt. */
-export function attemptsTable(attempts: readonly RecentAttempt[]): string {
+export function attemptsTable(attempts: readonly AccountedAttempt[]): string {
   const costs = alignUsd(attempts.map(({ costNanoUsd }) => costNanoUsd ?? 0n));
   const costOf = new Map(attempts.map((attempt, index) => [attempt, costs[index] ?? '']));
   const estimated = attempts.filter(({ isEstimated }) => isEstimated).length;
   const unpriced = attempts.filter(({ costNanoUsd }) => costNanoUsd === null).length;
-  const tokens = (attempt: RecentAttempt, value: number): string =>
+  const tokens = (attempt: AccountedAttempt, value: number): string =>
     grouped(value) + (estimated === 0 ? '' : attempt.isEstimated ? ESTIMATED : ' ');
-  const columns: ReadonlyArray<Column<RecentAttempt>> = [
+  const columns: ReadonlyArray<Column<AccountedAttempt>> = [
     {
       title: 'time (UTC)',
       cell: ({ startedEpochMs }) => new Date(startedEpochMs).toISOString().slice(0, 19).replace('T', ' '),
@@ -85,7 +94,7 @@ export function attemptsTable(attempts: readonly RecentAttempt[]): string {
   return [renderTable(columns, attempts), ...footnotes(estimated, unpriced)].join('\n');
 }
 
-function footnotes(estimated: number, unpriced: number): string[] {
+function footnotes(estimated: number, unpriced: number, areTimesRough = false): string[] {
   const attempts = (count: number): string => (count === 1 ? '1 attempt' : `${grouped(count)} attempts`);
   const notes = [
     ...(estimated > 0
@@ -96,6 +105,7 @@ function footnotes(estimated: number, unpriced: number): string[] {
           `${UNPRICED} ${attempts(unpriced)}: no price is known, and none is in the sum. Set one: providers.<name>.models.<model>.price`,
         ]
       : []),
+    ...(areTimesRough ? [`${ROUGH} p50 and p95 of very many attempts are told by powers of two.`] : []),
   ];
   return notes.length === 0 ? [] : ['', ...notes];
 }
@@ -112,10 +122,11 @@ export function rowAsJson({ group, costNanoUsd, ...row }: UsageRow): object {
   return { ...group, ...row, costUsd: formatDollars(costNanoUsd), costNanoUsd: String(costNanoUsd) };
 }
 
-export function attemptAsJson({ startedEpochMs, costNanoUsd, ...attempt }: RecentAttempt): object {
+export function attemptAsJson({ startedEpochMs, chargedEpochMs, costNanoUsd, ...attempt }: AccountedAttempt): object {
   const cost = costNanoUsd === null ? null : formatDollars(costNanoUsd);
   return {
     startedAt: new Date(startedEpochMs).toISOString(),
+    chargedAt: new Date(chargedEpochMs).toISOString(),
     ...attempt,
     costUsd: cost,
     costNanoUsd: costNanoUsd === null ? null : String(costNanoUsd),
@@ -126,8 +137,8 @@ function grouped(count: number): string {
   return count.toLocaleString('en-US');
 }
 
-function middle({ p50 }: Spread): string {
-  return milliseconds(p50);
+function quantile({ areQuantilesRough }: UsageRow, value: number | null): string {
+  return (areQuantilesRough && value !== null ? ROUGH : '') + milliseconds(value);
 }
 
 function milliseconds(value: number | null): string {

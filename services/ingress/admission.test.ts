@@ -7,7 +7,7 @@ import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import { loadPriceTable } from '../../shared/pricing.ts';
 import { testConfig } from '../../test/support/gateway.ts';
 import type { ActualUse, AdmissionDeps, RequestLimits, ScopeRuling, Terms } from './admission.ts';
-import { Admission, NO_LIMITS } from './admission.ts';
+import { Admission } from './admission.ts';
 import { admit } from './admit.ts';
 import type { BudgetItem } from './budgets/lease-book.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
@@ -31,6 +31,9 @@ routes:
 const catalog = new Catalog(config, loadPriceTable());
 const principal = { keyId: 'k', keyName: 'k', team: 'search', user: 'ada' };
 const never = (): boolean => false;
+const noLimits: RequestLimits = {
+  take: () => ({ headers: {}, over: () => undefined, giveBack: () => undefined }),
+};
 
 let now = 0;
 const clock = { now: () => now, epochMs: () => 1_790_000_000_000 + now };
@@ -63,7 +66,7 @@ function admission(
       return { limits: [], budgets: [], ...ruleOf(scopes) };
     },
   };
-  const deps = { catalog, clock, book, rules, limits: NO_LIMITS, isLedgerAway: never, onUnchecked: () => unchecked++ };
+  const deps = { catalog, clock, book, rules, limits: noLimits, isLedgerAway: never, onUnchecked: () => unchecked++ };
   return new Admission({ ...deps, ...fields });
 }
 
@@ -71,7 +74,7 @@ function request(name: string, fields = '"max_tokens":10'): ReturnType<typeof ad
   const body = `{"model":"${name}","messages":[{"role":"user","content":"?"}],${fields}}`;
   return admit(
     parseOpenAiRequest('chat', Buffer.from(body)),
-    { principal, headers: {} },
+    { caller: { principal, policy: {} }, headers: {} },
     {
       ...{ catalog, clock, requestTimeoutMs: 60_000 },
     },

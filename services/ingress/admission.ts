@@ -95,13 +95,6 @@ export interface AdmissionDeps {
 }
 
 const NO_HEADERS: HeaderList = {};
-const NO_RULING: ScopeRuling = { limits: [], budgets: [] };
-/** Where nobody keeps rules. */
-export const NO_RULES: Rules = { rulesOf: () => NO_RULING };
-export const NO_LIMITS: RequestLimits = {
-  take: () => ({ headers: NO_HEADERS, over: () => undefined, giveBack: () => undefined }),
-};
-
 /** What is known of a request before anything is taken for it. */
 interface Plan {
   readonly request: AdmittedRequest;

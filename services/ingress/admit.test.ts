@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Catalog } from '../../shared/catalog.ts';
 import { parseOpenAiRequest } from '../../shared/dialects/openai.ts';
+import type { KeyPolicy } from '../../shared/messages/key.ts';
 import { loadPriceTable } from '../../shared/pricing.ts';
 import { testConfig } from '../../test/support/gateway.ts';
 import { admit } from './admit.ts';
@@ -10,6 +11,7 @@ const parse = (fields: string): ReturnType<typeof parseOpenAiRequest> =>
   parseOpenAiRequest('chat', Buffer.from(`{"model":"m","messages":[{"role":"user"}]${fields}}`));
 const clock = { now: () => 5, epochMs: () => 1_000_000 };
 const principal = { keyId: 'k', keyName: 'k', team: null };
+const caller = { principal, policy: {} };
 const config = testConfig(`
 providers: { p: { base_url: "http://127.0.0.1:1/v1", models: { m: {} } } }
 routes: { by-tier: { strategy: complexity, targets: [{ model: p/m, tier: simple }] } }`);
@@ -22,7 +24,7 @@ function admitted(
   fields = '',
 ): Admitted {
   const headers = { traceparent, 'x-sluice-timeout': timeout, 'x-sluice-session': session };
-  return admit(parse(fields), { principal, headers }, deps);
+  return admit(parse(fields), { caller, headers }, deps);
 }
 
 describe('an admitted request', () => {
@@ -79,7 +81,7 @@ describe('an admitted request', () => {
 describe('what a router is told', () => {
   const request = (body: object, headers: Record<string, string> = {}, via?: string): Admitted => {
     const bytes = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'abcd' }], ...body }));
-    return admit(parseOpenAiRequest('chat', bytes), { principal, headers, via }, deps);
+    return admit(parseOpenAiRequest('chat', bytes), { caller, headers, via }, deps);
   };
 
   test('of a plain request is its size, and nothing that is the default', () => {
@@ -135,7 +137,7 @@ describe('a task', () => {
   };
   const taskFor = (endpoint: 'chat' | 'embeddings', body: object): ReturnType<typeof taskOf> => {
     const parsed = parseOpenAiRequest(endpoint, Buffer.from(JSON.stringify({ model: 'm', ...body })));
-    const one = admit(parsed, { principal, headers: {} }, deps);
+    const one = admit(parsed, { caller, headers: {} }, deps);
     return taskOf(one, placed, { attempt: 1, deadlineEpochMs: 0, creditBytes: 1 });
   };
   const messages = [{ role: 'user', content: 'abcd' }];
@@ -167,4 +169,21 @@ test.each([
 ])('a deadline: header $header, body $body', ({ header, body, ms }) => {
   const fields = body === undefined ? '' : `,"sluice":{"timeout":"${body}"}`;
   expect(admitted(header === undefined ? {} : { timeout: header }, fields).deadlineEpochMs).toBe(1_000_000 + ms);
+});
+
+describe('a key that is bound', () => {
+  const bound = (policy: KeyPolicy, headers: Record<string, string> = {}): Admitted =>
+    admit(parse(''), { caller: { principal, policy }, headers }, deps);
+
+  test('to models is refused others', () => {
+    const refusal = expect.objectContaining({ code: 'model_not_allowed', param: 'model' }) as Error;
+    expect(() => bound({ models: ['q/*'] })).toThrow(refusal);
+    expect(bound({ models: ['m'] }).model).toBe('m');
+  });
+
+  test('to regions is served in them alone, and not by slots that were promised to others', () => {
+    const { overrides, nameKey } = bound({ regions: ['eu', 'us'] }, { 'x-sluice-regions': 'us,ap' });
+    expect(overrides).toEqual({ regions: ['us'] });
+    expect(nameKey).toBeUndefined();
+  });
 });

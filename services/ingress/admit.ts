@@ -5,10 +5,11 @@ import { sketchOf } from '../../shared/dialects/openai-needs.ts';
 import type { ParsedRequest } from '../../shared/dialects/openai.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import { makeRequestId } from '../../shared/ids.ts';
-import type { Principal } from '../../shared/messages/envelope.ts';
+import type { Caller } from './caller.ts';
+import { refuseForbiddenNames, withinRegions } from './core/allowed-names.ts';
+import { readAttribution } from './core/read-attribution.ts';
 import type { RequestHeaders } from './core/read-overrides.ts';
 import { readOverrides } from './core/read-overrides.ts';
-import type { Attribution } from '../../shared/scope.ts';
 import type { AdmittedRequest } from './request.ts';
 
 const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
@@ -17,7 +18,7 @@ const SHORT_PROMPT_TOKENS = 4_096;
 
 /** What a request says of itself besides its body. */
 export interface RequestContext {
-  readonly principal: Principal;
+  readonly caller: Caller;
   readonly headers: RequestHeaders;
   /** The named router it came through. */
   readonly via?: string | undefined;
@@ -35,11 +36,13 @@ export interface AdmitDeps {
  */
 export function admit(
   parsed: ParsedRequest,
-  { principal, headers, via }: RequestContext,
+  { caller: { principal, policy }, headers, via }: RequestContext,
   { catalog, clock, requestTimeoutMs }: AdmitDeps,
 ): AdmittedRequest {
   const { model, prompt, sluice } = parsed;
-  const { overrides, lane, timeoutMs } = readOverrides(sluice, headers, principal);
+  const { overrides: said, lane, timeoutMs } = readOverrides(sluice, headers, principal);
+  refuseForbiddenNames(policy, { model, overrides: said }, catalog, via);
+  const overrides = withinRegions(policy, said);
   // A name that nobody knows is the router's to refuse.
   const resolution = catalog.resolve(model, { router: via, overrides });
   const isSketched = resolution?.policy.strategy === 'complexity' && prompt !== undefined;
@@ -52,10 +55,11 @@ export function admit(
     ...parsed,
     // Set anew: to leave them out of the copy takes ten times as long as the copy.
     sluice: undefined,
+    metadata: undefined,
     prompt: undefined,
     id: makeRequestId(),
     principal,
-    attribution: attributionOf(principal),
+    attribution: readAttribution(parsed, headers, { principal, policy }),
     receivedAt: clock.now(),
     deadlineEpochMs:
       clock.epochMs() + (timeout === undefined ? (timeoutMs ?? requestTimeoutMs) : parseTimeout(timeout)),
@@ -69,11 +73,6 @@ export function admit(
     servedAs: undefined,
     mustBePriced: false,
   };
-}
-
-/** Whose it is by its key alone. */
-function attributionOf({ keyId, team, organisation = null, user = null }: Principal): Attribution {
-  return { organisation, team, user, keyId, feature: null, session: null, tags: {} };
 }
 
 /** W3C Trace Context, 3.2: what does not parse is ignored, and not passed on. */

@@ -1,25 +1,26 @@
-import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Bus } from '../../shared/bus.ts';
 import type { Subscription } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
+import type { KeyPolicy } from '../../shared/messages/key.ts';
 import { KeyQuery } from '../../shared/messages/key.ts';
 import { ledgerSubject, LEDGERS } from '../../shared/subjects.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import type { TestNats } from '../../test/support/servers.ts';
 import { Authenticator } from './authenticate.ts';
+import type { Caller } from './caller.ts';
 
 const MINUTE = 60_000;
 const known: Principal = { keyId: 'key_1', keyName: 'one', team: null };
 const bearer = (key: string): { authorization: string } => ({ authorization: `Bearer ${key}` });
-const hashOf = (key: string): string => createHash('sha256').update(key).digest('hex');
 
 let nats: TestNats;
 let ingressBus: Bus;
 let ledgerBus: Bus;
 let ledger: Subscription | undefined;
 let answer: Principal | null = known;
+let policy: KeyPolicy = {};
 let questions = 0;
 /** Answers wait for this. */
 let gate: Promise<void> = Promise.resolve();
@@ -42,37 +43,53 @@ beforeEach(async () => {
   ledger?.unsubscribe();
   ledger = ledgerBus.onRequest(ledgerSubject('key'), LEDGERS, KeyQuery, async () => {
     questions++;
-    const principal = answer;
+    const answered = { v: 1, principal: answer, policy };
     await gate;
-    return { v: 1, principal };
+    return answered;
   });
   await ledgerBus.flush();
   answer = known;
+  policy = {};
   questions = 0;
   gate = Promise.resolve();
   now = 0;
   const auth = {
-    adminKey: 'sk-admin',
+    ...{ adminKey: 'sk-admin', secret: undefined, jwt: [] },
     keys: [
-      { name: 'conf', key: 'sk-conf', team: 'team', overrides: 'all' as const },
-      { name: 'bound', key: 'sk-bound', team: undefined, overrides: ['strategy' as const] },
+      {
+        ...{ name: 'conf', key: 'sk-conf', team: 'team', user: 'ada', organisation: 'acme', overrides: 'all' as const },
+        policy: { role: 'admin' as const, tags: { env: 'test' } },
+      },
+      {
+        ...{ name: 'bound', key: 'sk-bound', team: undefined, user: undefined, organisation: undefined },
+        ...{ overrides: ['strategy' as const], policy: { expiresEpochMs: 10 } },
+      },
     ],
   };
-  authenticator = new Authenticator(auth, ingressBus, { now: () => now, epochMs: () => now });
+  const trustedProxies = ['192.0.2.0/24'];
+  authenticator = new Authenticator(auth, ingressBus, { now: () => now, epochMs: () => now }, { trustedProxies });
 });
 
-const ask = async (key: string): Promise<Principal> => authenticator.authenticate(bearer(key));
+const askAs = async (key: string, address?: string): Promise<Caller> =>
+  authenticator.authenticate(bearer(key), address);
+const ask = async (key: string): Promise<Principal> => (await askAs(key)).principal;
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
 describe('a key', () => {
   test('of the configuration is known at once, without a question', () => {
     expect(authenticator.authenticate(bearer('sk-conf'))).toEqual({
-      keyId: 'config:conf',
-      keyName: 'conf',
-      team: 'team',
+      principal: {
+        ...{ keyId: 'config:conf', keyName: 'conf', team: 'team', user: 'ada', organisation: 'acme', isAdmin: true },
+      },
+      policy: { role: 'admin', tags: { env: 'test' } },
     });
-    expect(authenticator.authenticate(bearer('sk-admin'))).toMatchObject({ keyId: 'config:admin', isAdmin: true });
-    expect(authenticator.authenticate(bearer('sk-bound'))).toMatchObject({ team: null, overrides: ['strategy'] });
+    expect(authenticator.authenticate(bearer('sk-admin'))).toEqual({
+      principal: { keyId: 'config:admin', keyName: 'admin', team: null, isAdmin: true },
+      policy: { role: 'owner' },
+    });
+    expect(authenticator.authenticate(bearer('sk-bound'))).toMatchObject({
+      principal: { team: null, overrides: ['strategy'] },
+    });
     expect(questions).toBe(0);
   });
 
@@ -110,7 +127,7 @@ describe('a key', () => {
   test('that changed is asked for anew', async () => {
     await ask('sk-a');
     answer = null;
-    authenticator.forget(hashOf('sk-a'));
+    authenticator.forget(['key_1']);
     await expect(ask('sk-a')).rejects.toEqual(refusal('invalid_api_key'));
   });
 
@@ -120,11 +137,49 @@ describe('a key', () => {
     const before = ask('sk-a');
     while (questions === 0) await ledgerBus.flush();
     answer = null;
-    authenticator.forget(hashOf('sk-a'));
+    authenticator.forget(['key_other']);
     open();
     await before;
     await expect(ask('sk-a')).rejects.toEqual(refusal('invalid_api_key'));
   });
+});
+
+describe('a key is looked at with each request', () => {
+  test('and is refused from the moment it expires', async () => {
+    policy = { expiresEpochMs: 10 };
+    now = 9;
+    await ask('sk-a');
+    now = 10;
+    await expect(ask('sk-a')).rejects.toEqual(refusal('key_expired'));
+    await expect(ask('sk-bound')).rejects.toEqual(refusal('key_expired'));
+    expect(questions).toBe(1);
+  });
+
+  test('and is refused while it is blocked', async () => {
+    policy = { isBlocked: true };
+    await expect(ask('sk-a')).rejects.toEqual(refusal('key_blocked'));
+    policy = {};
+    authenticator.forget(undefined);
+    expect(await ask('sk-a')).toEqual(known);
+  });
+
+  test('and is refused from elsewhere than its networks', async () => {
+    policy = { networks: ['10.0.0.0/8'] };
+    expect((await askAs('sk-a', '10.1.1.1')).policy).toEqual(policy);
+    for (const address of ['203.0.113.1', undefined, '192.0.2.1'])
+      await expect(askAs('sk-a', address)).rejects.toEqual(refusal('network_not_allowed'));
+    const forwarded = { ...bearer('sk-a'), 'x-forwarded-for': '10.1.1.1' };
+    expect(authenticator.authenticate(forwarded, '192.0.2.1')).toMatchObject({ principal: known });
+    expect(() => authenticator.authenticate(forwarded, '203.0.113.1')).toThrow(refusal('network_not_allowed'));
+  });
+});
+
+test('a key of which nothing changed is not asked for anew', async () => {
+  await ask('sk-a');
+  authenticator.forget(['key_2']);
+  authenticator.forget([]);
+  await ask('sk-a');
+  expect(questions).toBe(1);
 });
 
 describe('while the ledger is away', () => {

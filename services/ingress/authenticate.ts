@@ -1,15 +1,20 @@
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Bus } from '../../shared/bus.ts';
-import type { Clock, Millis } from '../../shared/clock.ts';
-import type { AuthConfig } from '../../shared/config.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { AuthConfig, KeyConfig } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Principal } from '../../shared/messages/envelope.ts';
-import { KeyAnswer } from '../../shared/messages/key.ts';
 import type { KeyQuery } from '../../shared/messages/key.ts';
+import { KeyAnswer } from '../../shared/messages/key.ts';
+import { Networks } from '../../shared/networks.ts';
 import { ledgerSubject } from '../../shared/subjects.ts';
+import type { Caller, KnownCaller } from './caller.ts';
+import { admitCaller, knownCaller } from './caller.ts';
+import { clientAddress } from './core/client-address.ts';
+import { KeyCache } from './core/key-cache.ts';
+import { TokenVerifier } from './verify-token.ts';
 
-/** A known key is asked for anew after this long; a revoked one is forgotten at once, by message. */
+/** A known key is asked for anew after this long; one that changed is forgotten within a second (revision-watch.ts). */
 const FRESH_MS = 60_000;
 /** While the ledger is away, a key that it knew is believed for this long. */
 const STALE_MS = 10 * 60_000;
@@ -20,70 +25,93 @@ const MAX_LOOKUPS = 1_000;
 const LOOKUP_TIMEOUT_MS = 2_000;
 const MAX_KEY_CHARS = 512;
 
-interface Cached {
-  readonly principal: Principal | null;
-  readonly at: Millis;
+/** null: the ledger knows no such key. */
+type Looked = KnownCaller | null;
+
+export interface AuthenticatorOptions {
+  /** Networks (CIDR) of proxies whose `x-forwarded-for` is believed. */
+  readonly trustedProxies?: readonly string[];
 }
 
 /**
- * Key → principal. Keys are known by their SHA-256 alone: those of the configuration are hashed at start, those of the
- * ledger are stored so. A lookup by hash tells nothing by its time about a key, since nobody can choose a hash's prefix.
+ * Key → caller. Keys are known by their SHA-256 alone: those of the configuration are hashed at start, the ledger is asked
+ * by it. A lookup by hash tells nothing by its time about a key, since nobody can choose a hash's prefix. Tokens of
+ * configured issuers (JWT) are checked here, by verify-token.ts.
  */
 export class Authenticator {
   readonly #bus: Bus;
   readonly #clock: Clock;
-  readonly #configured = new Map<string, Principal>();
-  readonly #cache = new Map<string, Cached>();
-  readonly #lookups = new Map<string, Promise<Principal | null>>();
+  readonly #tokens: TokenVerifier | undefined;
+  readonly #trustedProxies: Networks | undefined;
+  readonly #configured = new Map<string, KnownCaller>();
+  readonly #cache = new KeyCache<Looked>(MAX_CACHED);
+  /** Emptied when anything is forgotten: what is being asked may be the old truth by now. */
+  readonly #lookups = new Map<string, Promise<Looked>>();
 
-  constructor(auth: AuthConfig, bus: Bus, clock: Clock) {
+  constructor(auth: AuthConfig, bus: Bus, clock: Clock, { trustedProxies = [] }: AuthenticatorOptions = {}) {
     this.#bus = bus;
     this.#clock = clock;
-    if (auth.adminKey !== undefined) {
-      const admin = { keyId: 'config:admin', keyName: 'admin', team: null, isAdmin: true };
-      this.#configured.set(hashOf(auth.adminKey), admin);
-    }
-    for (const { name, key, team, overrides } of auth.keys) {
-      const principal = { keyId: `config:${name}`, keyName: name, team: team ?? null };
-      this.#configured.set(hashOf(key), overrides === 'all' ? principal : { ...principal, overrides: [...overrides] });
-    }
+    this.#tokens = auth.jwt.length === 0 ? undefined : new TokenVerifier(auth.jwt, clock);
+    this.#trustedProxies = trustedProxies.length === 0 ? undefined : new Networks(trustedProxies);
+    if (auth.adminKey !== undefined) this.#configured.set(digestOf(auth.adminKey), knownCaller(ADMIN));
+    for (const key of auth.keys) this.#configured.set(digestOf(key.key), knownCaller(configuredCaller(key)));
   }
 
   /**
-   * The principal of a request's key: at once when it is known, else as a promise.
-   * @throws GatewayError(`invalid_api_key`) or, when only the ledger could tell and is away, `ledger_unavailable`
+   * Who makes a request: at once when that is known, else as a promise.
+   * @param socketAddress the socket's other end; undefined for one that is closed
+   * @throws GatewayError(`invalid_api_key`, `key_expired`, `key_blocked`, `network_not_allowed`) or, when only the ledger or
+   * a token's issuer could tell and is away, `ledger_unavailable`, `issuer_unavailable`
    */
-  authenticate(headers: IncomingHttpHeaders): Principal | Promise<Principal> {
-    const digest = hashOf(keyOf(headers));
+  authenticate(headers: IncomingHttpHeaders, socketAddress?: string): Caller | Promise<Caller> {
+    const key = keyOf(headers);
+    const found = this.#find(key);
+    const admit = (known: KnownCaller): Caller => {
+      const address =
+        known.networks === undefined
+          ? ''
+          : clientAddress(socketAddress, headers['x-forwarded-for'], this.#trustedProxies);
+      return admitCaller(known, address, this.#clock.epochMs());
+    };
+    return found instanceof Promise ? found.then(admit) : admit(found);
+  }
+
+  /** Keys changed, named by their ids, or any may have: what is known of them is forgotten. */
+  forget(keyIds: readonly string[] | undefined): void {
+    if (keyIds === undefined) this.#cache.clear();
+    else for (const keyId of keyIds) this.#cache.forgetKey(keyId);
+    this.#lookups.clear();
+  }
+
+  #find(key: string): KnownCaller | Promise<KnownCaller> {
+    const digest = digestOf(key);
     const configured = this.#configured.get(digest);
     if (configured !== undefined) return configured;
+    const issuer = this.#tokens?.issuerOf(key);
+    if (issuer !== undefined && this.#tokens !== undefined) return this.#tokens.verify(issuer, key, digest);
+    if (key.length > MAX_KEY_CHARS) throw unknownKey();
     const cached = this.#cache.get(digest);
     const age = cached === undefined ? Infinity : this.#clock.now() - cached.at;
-    if (cached !== undefined && cached.principal !== null && age < FRESH_MS) return cached.principal;
-    if (cached !== undefined && cached.principal === null && age < UNKNOWN_MS) throw unknownKey();
-    return this.#resolve(digest, cached, age);
+    if (cached !== undefined && cached.value !== null && age < FRESH_MS) return cached.value;
+    if (cached !== undefined && cached.value === null && age < UNKNOWN_MS) throw unknownKey();
+    return this.#resolve(digest, age < STALE_MS ? cached?.value : undefined);
   }
 
-  /** A key changed: what is known of it is forgotten, and what is being asked may be the old truth by now. */
-  forget(digest: string): void {
-    this.#cache.delete(digest);
-    this.#lookups.delete(digest);
-  }
-
-  async #resolve(digest: string, cached: Cached | undefined, age: Millis): Promise<Principal> {
-    let principal: Principal | null;
+  /** @param known what it was of late: it counts while the ledger is away */
+  async #resolve(digest: string, known: Looked | undefined): Promise<KnownCaller> {
+    let looked: Looked;
     try {
-      principal = await this.#lookUp(digest);
+      looked = await this.#lookUp(digest);
     } catch (cause) {
-      if (cached?.principal != null && age < STALE_MS) return cached.principal;
+      if (known != null) return known;
       throw new GatewayError('ledger_unavailable', 'The key cannot be checked now.', { retryAfterMs: 1_000, cause });
     }
-    if (principal === null) throw unknownKey();
-    return principal;
+    if (looked === null) throw unknownKey();
+    return looked;
   }
 
   /** One question for all requests that come with the same key meanwhile. */
-  #lookUp(digest: string): Promise<Principal | null> {
+  #lookUp(digest: string): Promise<Looked> {
     const running = this.#lookups.get(digest);
     if (running !== undefined) return running;
     if (this.#lookups.size >= MAX_LOOKUPS)
@@ -91,11 +119,10 @@ export class Authenticator {
     const question: KeyQuery = { v: 1, hash: digest };
     const lookup = this.#bus
       .request(ledgerSubject('key'), question, KeyAnswer, LOOKUP_TIMEOUT_MS)
-      .then(({ principal }) => {
-        if (this.#lookups.get(digest) !== lookup) return principal;
-        if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value as string);
-        this.#cache.set(digest, { principal, at: this.#clock.now() });
-        return principal;
+      .then(({ principal, policy = {} }) => {
+        const looked = principal === null ? null : knownCaller({ principal, policy });
+        if (this.#lookups.get(digest) === lookup) this.#cache.set(digest, principal?.keyId, looked, this.#clock.now());
+        return looked;
       })
       .finally(() => {
         if (this.#lookups.get(digest) === lookup) this.#lookups.delete(digest);
@@ -105,7 +132,26 @@ export class Authenticator {
   }
 }
 
-function hashOf(key: string): string {
+const ADMIN: Caller = {
+  principal: { keyId: 'config:admin', keyName: 'admin', team: null, isAdmin: true },
+  policy: { role: 'owner' },
+};
+
+function configuredCaller({ name, team, user, organisation, overrides, policy }: KeyConfig): Caller {
+  const isAdmin = policy.role === 'owner' || policy.role === 'admin';
+  return {
+    principal: {
+      ...{ keyId: `config:${name}`, keyName: name, team: team ?? null },
+      ...(organisation !== undefined && { organisation }),
+      ...(user !== undefined && { user }),
+      ...(isAdmin && { isAdmin }),
+      ...(overrides !== 'all' && { overrides: [...overrides] }),
+    },
+    policy,
+  };
+}
+
+function digestOf(key: string): string {
   return hash('sha256', key, 'hex');
 }
 
@@ -123,7 +169,6 @@ function keyOf(headers: IncomingHttpHeaders): string {
       "You didn't provide an API key. Send it as `Authorization: Bearer YOUR_KEY`.",
     );
   }
-  if (key.length > MAX_KEY_CHARS) throw unknownKey();
   return key;
 }
 

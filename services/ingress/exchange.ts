@@ -279,7 +279,9 @@ export class Exchange implements RunOwner {
     const { account } = this.#admitted;
     const outputTokensBound = this.#outputBound(placed);
     const { creditBytes } = this.#relay;
-    run.submit(placed, { attempt, deadline: this.#deadline, creditBytes, continues, account, outputTokensBound });
+    const { earlier } = this.#history;
+    const terms = { attempt, deadline: this.#deadline, creditBytes, continues, earlier, account, outputTokensBound };
+    run.submit(placed, terms);
     if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
       this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
   }

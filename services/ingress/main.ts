@@ -10,11 +10,12 @@ import { makeInstanceId } from '../../shared/ids.ts';
 import { UsageJournal } from '../../shared/journal.ts';
 import type { Log } from '../../shared/log.ts';
 import { LedgerBeat, RouterBeat, WorkerBeat } from '../../shared/messages/beat.ts';
-import { KeyChanged } from '../../shared/messages/key.ts';
+import { RulesChanged } from '../../shared/messages/rules.ts';
 import { poolsOf } from '../../shared/pools.ts';
+import type { RedisConnection } from '../../shared/redis.ts';
 import { StallWatch } from '../../shared/stall-watch.ts';
-import { beatWildcard, KEYS_CHANGED } from '../../shared/subjects.ts';
-import { Admission, NO_LIMITS, NO_RULES } from './admission.ts';
+import { beatWildcard, RULES_CHANGED } from '../../shared/subjects.ts';
+import { Admission } from './admission.ts';
 import { Authenticator } from './authenticate.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
 import { BusLeases } from './budgets/ledger-leases.ts';
@@ -25,9 +26,13 @@ import { Exchanges } from './exchanges.ts';
 import { Health } from './health.ts';
 import { Inbox } from './inbox.ts';
 import { IngressMetrics } from './metrics.ts';
+import { openLimits } from './limits/limits.ts';
+import { RequestLimits } from './limits/request-limits.ts';
 import { Outgoing } from './outgoing.ts';
+import { RevisionWatch } from './revision-watch.ts';
 import { RouteBook } from './route-terms.ts';
 import { Routers } from './routers.ts';
+import { RuleBook } from './rule-book.ts';
 import { buildServer } from './server.ts';
 import { Uploads } from './uploads.ts';
 import { Witness } from './witness.ts';
@@ -56,6 +61,8 @@ export interface IngressDeps {
   readonly forced: Pick<ForcedStates, 'all' | 'force' | 'release'>;
   /** Throws when Redis is away; undefined without Redis. */
   readonly pingRedis?: () => Promise<void>;
+  /** Where the limits of scopes are counted for all ingresses together; closed when this one stops. undefined: it counts alone. */
+  readonly redis?: RedisConnection | undefined;
 }
 
 export interface Ingress {
@@ -105,7 +112,18 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     random: Math.random,
     keepAliveMs: config.server.keepAliveMs,
   });
-  const authenticator = new Authenticator(config.auth, bus, clock);
+  const { trustedProxies } = config.server;
+  const authenticator = new Authenticator(config.auth, bus, clock, { trustedProxies });
+  const rules = new RuleBook({ bus, clock, configured: config.limits });
+  const { limits, stop: stopLimits } = openLimits({
+    ...{ redis: deps.redis, log },
+    onDegraded: () => metrics.limitsWithoutRedis.inc(),
+  });
+  const revisions = new RevisionWatch(log, ({ keys, scopes }) => {
+    authenticator.forget(keys);
+    rules.forget(scopes);
+    rules.warm();
+  });
   const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);
   const health = new Health({ bus, clock, routers, workers, pools, pingRedis: deps.pingRedis });
   const watch = new DeploymentWatch({ clock, forced, configured: configuredDeployments(config) });
@@ -113,8 +131,8 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const book = new LeaseBook({ ledger: leases, clock, log });
   const admission = new Admission({
     ...{ catalog, clock, book },
-    rules: NO_RULES,
-    limits: NO_LIMITS,
+    rules,
+    limits: new RequestLimits(limits, clock),
     isLedgerAway: () => !health.hasLedger,
     onUnchecked: () => metrics.budgetUnchecked.inc(),
   });
@@ -122,6 +140,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const app = buildServer({
     authenticator,
     admission,
+    bus,
     exchanges,
     clock,
     requestTimeoutMs,
@@ -148,12 +167,14 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     bus.onMessage(beatWildcard('ledger'), LedgerBeat, (beat) => {
       health.onLedgerBeat(beat);
       watch.onLedgerBeat(beat);
+      revisions.onLedgerBeat(beat, clock.now());
     }),
+    bus.onMessage(RULES_CHANGED, RulesChanged, (change) => revisions.onRulesChanged(change, clock.now())),
     leases.onRecall((budget, subject) => book.giveBack(budget, subject)),
-    bus.onMessage(KEYS_CHANGED, KeyChanged, ({ hash }) => authenticator.forget(hash)),
   ];
   bus.onConnection((isConnected) => {
     if (isConnected) return;
+    revisions.onConnectionLost();
     exchanges.onBrokerGone();
     routers.clear();
     ahead.clear();
@@ -170,6 +191,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     book.sweep(now);
     witness.sweep(now);
     watch.sweep(now, stalledMs);
+    revisions.sweep(now);
   }, SWEEP_EVERY_MS);
 
   /**
@@ -203,6 +225,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
       await closed;
       clearInterval(sweeper);
       await book.stop();
+      stopLimits();
       outgoing.giveBack(ahead.clear());
       for (const subscription of subscriptions) subscription.unsubscribe();
       if (!(await journal.drain(JOURNAL_DRAIN_MS)))

@@ -33,6 +33,7 @@ export class IngressMetrics {
   readonly streamContinuations: Counter;
   /** Requests that passed although nobody could tell how their soft budgets stand. */
   readonly budgetUnchecked: Counter;
+  readonly limitsWithoutRedis: Counter;
   readonly #requests: Counter<'endpoint' | 'status' | 'code'>;
   readonly #requestSeconds: Readonly<Record<Endpoint, Histogram.Internal<'endpoint'>>>;
   readonly #failures: Counter<'deployment' | 'code'>;
@@ -84,6 +85,11 @@ export class IngressMetrics {
     this.budgetUnchecked = new Counter({
       name: 'sluice_budget_unchecked_total',
       help: 'Requests that passed while no ledger could tell how their soft budgets stand.',
+      registers,
+    });
+    this.limitsWithoutRedis = new Counter({
+      name: 'sluice_scope_limits_without_redis_total',
+      help: 'Requests whose limits this ingress decided alone, since Redis was away.',
       registers,
     });
     const requestSeconds = new Histogram({

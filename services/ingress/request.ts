@@ -8,6 +8,7 @@ import type { Attribution } from '../../shared/scope.ts';
 export interface AdmittedRequest extends ParsedRequest {
   /** These were read, and are let go: a request may last for minutes. */
   readonly sluice: undefined;
+  readonly metadata: undefined;
   readonly prompt: undefined;
   readonly id: string;
   readonly principal: Principal;

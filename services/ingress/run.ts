@@ -121,8 +121,12 @@ export class Run implements StreamOwner {
     const startedAt = clock.now();
     const startedEpochMs = clock.epochMs();
     const deadlineEpochMs = startedEpochMs + Math.round(terms.deadline - startedAt);
+    const account = accountWith(terms.account, this.#reservation);
+    const task = taskOf(this.#request, placed, { ...terms, account, deadlineEpochMs });
+    const { earlier } = task;
     const seen: SeenAttempt = {
       request: { id, principal, model, endpoint, stream: isStream, traceparent, lane },
+      charged: { ...(account === undefined ? {} : { account }), ...(earlier === undefined ? {} : { earlier }) },
       placed,
       attempt: terms.attempt,
       startedEpochMs,
@@ -134,8 +138,6 @@ export class Run implements StreamOwner {
     this.#seen = seen;
     this.#state = { kind: 'running', stream, seen, nextSequence: 0 };
     workers.began(placed.worker);
-    const account = accountWith(terms.account, this.#reservation);
-    const task = taskOf(this.#request, placed, { ...terms, account, deadlineEpochMs });
     outgoing.open(placed.worker, stream, task, body);
   }
 

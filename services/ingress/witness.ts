@@ -1,12 +1,14 @@
 import type { Catalog } from '../../shared/catalog.ts';
+import { chargedTo } from '../../shared/charged-to.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { attemptIdOf } from '../../shared/ids.ts';
 import type { UsageJournal } from '../../shared/journal.ts';
 import type { AttemptEnd, TokenUsage } from '../../shared/messages/attempt.ts';
 import type { Placed } from '../../shared/messages/envelope.ts';
+import type { TaskHead } from '../../shared/messages/task.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
-import { costOf } from '../../shared/pricing.ts';
+import { chargedRates, costOf } from '../../shared/pricing.ts';
 import type { AdmittedRequest } from './request.ts';
 
 /** A worker hands its events over within 20 ms; a broker that restarts may take seconds. Ends of this age are safe. */
@@ -19,6 +21,8 @@ export interface SeenAttempt {
   /** Not the whole request: an attempt is remembered for seconds, and its body must not be. */
   readonly request: Pick<AdmittedRequest, 'id' | 'principal' | 'model' | 'endpoint' | 'stream' | 'traceparent'> &
     Partial<Pick<AdmittedRequest, 'lane'>>;
+  /** As its worker was told. */
+  readonly charged?: Pick<TaskHead, 'account' | 'earlier'>;
   readonly placed: Placed;
   readonly attempt: number;
   readonly startedEpochMs: number;
@@ -123,7 +127,7 @@ export class Witness {
   }
 
   #event(
-    { request, placed, attempt, startedEpochMs }: SeenAttempt,
+    { request, charged, placed, attempt, startedEpochMs }: SeenAttempt,
     end: AttemptEnd,
     error: ErrorCode | null,
   ): UsageRecorded {
@@ -161,6 +165,8 @@ export class Witness {
       worker: placed.worker,
       ingress: this.#ingressId,
       traceparent: request.traceparent ?? null,
+      ...chargedTo(request.principal, charged?.account, charged?.earlier),
+      ...(deployment?.price === undefined ? {} : { rates: chargedRates(end.usage.inputTokens, deployment.price) }),
     };
   }
 }

@@ -9,6 +9,7 @@ import { reasonOf } from './database.ts';
 import type { Batch } from './intake.ts';
 import { Intake } from './intake.ts';
 import type { LedgerMetrics } from './metrics.ts';
+import type { MoveBalances } from './record.ts';
 import { putAside, recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { openUsageConsumer } from './stream.ts';
@@ -27,6 +28,8 @@ export interface ConsumeDeps {
   readonly random: () => number;
   readonly metrics: LedgerMetrics;
   readonly stream?: UsageStreamOptions | undefined;
+  /** Absent: nobody has a budget. */
+  readonly moveBalances?: MoveBalances | undefined;
   /** Called between the commit of a batch and its acknowledgement. For tests of what happens when nothing follows. */
   readonly onCommitted?: () => Promise<void>;
 }
@@ -96,9 +99,10 @@ async function consumeUntilFailure(deps: ConsumeDeps, stopping: AbortSignal, onS
 }
 
 /** Records a batch and acknowledges it. @throws when it could not be recorded */
-async function settle({ db, clock, log, metrics, onCommitted }: ConsumeDeps, batch: Batch): Promise<void> {
+async function settle(deps: ConsumeDeps, batch: Batch): Promise<void> {
+  const { db, clock, log, metrics, onCommitted } = deps;
   const beganAt = clock.now();
-  const { recorded, duplicate, poisoned } = await recordEvents(db, batch.events);
+  const { recorded, duplicate, poisoned } = await recordEvents(db, batch.events, deps.moveBalances);
   const aside = batch.poisoned.concat(poisoned);
   await putAside(db, aside);
   metrics.recorded.inc(recorded);

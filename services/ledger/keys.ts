@@ -1,89 +1,79 @@
-import { createHash, randomBytes, randomUUIDv7, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, randomUUIDv7 } from 'node:crypto';
 import { sql } from 'kysely';
+import type { Selectable, UpdateObject } from 'kysely';
 import { DatabaseError } from 'pg';
-import type { Bus } from '../../shared/bus.ts';
-import type { OverridesAllowed } from '../../shared/config/types.ts';
-import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Principal } from '../../shared/messages/envelope.ts';
-import type { KeyChanged } from '../../shared/messages/key.ts';
-import { KEYS_CHANGED } from '../../shared/subjects.ts';
-import type { Database } from './schema.ts';
+import type { KeySpec } from './core/check-key.ts';
+import { checkKey } from './core/check-key.ts';
+import type { KeySecret } from './key-secret.ts';
+import { bumpRevision, inTransaction } from './revision.ts';
+import type { ApiKeysTable, Database, Tables } from './schema.ts';
 
 const TOKEN_START = 'sk-sluice-';
-/** 256 bits: not to be guessed, so a plain hash keeps them; a slow one is for passwords. */
+/** 256 bits: not to be guessed, so that a fast hash keeps them; a slow one is for passwords. */
 const TOKEN_BYTES = 32;
 const SHOWN_CHARACTERS = 4;
-/** As `Principal` has them. */
-const MAX_NAME = 256;
 const FIRST_KEY_LOCK = 7_583_002;
 const UNIQUE_VIOLATION = '23505';
+/** Who needs the old token for longer than a quarter of a year has two keys. */
+const LONGEST_OVERLAP_MS = 92 * 24 * 60 * 60_000;
 
-export interface NewKey {
-  readonly name: string;
-  readonly team?: string | null;
-  readonly isAdmin?: boolean;
-  /** What its requests may say of their own routing; default: all. */
-  readonly overrides?: OverridesAllowed;
-}
+/** What is not said: nobody's, without a role, without an end, and free to use everything from everywhere. */
+export type NewKey = Pick<KeySpec, 'name'> & Partial<KeySpec>;
 
-export interface CreatedKey {
+/** As a list shows it: everything but its token, which nobody has. Changes carry its `version` as their ETag. */
+export interface KeyRecord extends KeySpec {
   readonly id: string;
-  readonly name: string;
-  /** Shown now or never: only its hash is kept. */
-  readonly token: string;
-  readonly prefix: string;
-}
-
-export interface KeyRecord {
-  readonly id: string;
-  readonly name: string;
   /** `sk-sluice-ab12`: what a list shows, followed by an ellipsis. */
   readonly prefix: string;
-  readonly team: string | null;
+  /** An owner or an admin. */
   readonly isAdmin: boolean;
-  /** Names as in `OVERRIDE_NAMES`, as far as this version knows them. */
-  readonly overrides: 'all' | readonly string[];
   readonly createdEpochMs: number;
+  readonly updatedEpochMs: number;
+  readonly blockedEpochMs: number | null;
   readonly revokedEpochMs: number | null;
+  /** Until when the token before the last rotation works; null: there was no rotation. */
+  readonly oldTokenUntilEpochMs: number | null;
+  readonly version: number;
 }
 
-export interface RevokedKey extends KeyRecord {
-  /** For `announceKeyChange`. */
-  readonly hash: string;
+export interface CreatedKey extends KeyRecord {
+  /** Shown now or never: only its hash is kept. */
+  readonly token: string;
 }
 
-/** SHA-256 of a token, lower-case hex: what ingress and ledger tell each other, and what is stored. */
+export interface Rotation {
+  readonly secret: KeySecret;
+  /** How long the old token works on; 0: not at all. Up to 92 days. */
+  readonly overlapMs: number;
+}
+
+/** SHA-256 of a token, lower-case hex: what ingress and ledger tell each other. */
 export function hashOfToken(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }
 
 /**
- * @throws GatewayError(`invalid_request`, param `name`, `team` or `overrides`): a bad name, one that a live key has
- * already, or no override's
+ * @throws GatewayError(`invalid_request`) whose `param` is the field at fault: something is malformed, or a live key has
+ * that name
  */
-export async function createKey(
-  db: Database,
-  { name, team = null, isAdmin = false, overrides = 'all' }: NewKey,
-): Promise<CreatedKey> {
-  checkName(name, 'name');
-  if (team !== null) checkName(team, 'team');
-  if (overrides !== 'all') checkOverrides(overrides);
-  const secret = randomBytes(TOKEN_BYTES).toString('base64url');
-  const token = TOKEN_START + secret;
-  const prefix = TOKEN_START + secret.slice(0, SHOWN_CHARACTERS);
+export async function createKey(db: Database, spec: NewKey, secret: KeySecret): Promise<CreatedKey> {
+  checkKey(spec);
+  const { token, prefix, hash } = makeToken(secret);
   const id = `key_${randomUUIDv7().replaceAll('-', '')}`;
-  const row = {
-    ...{ id, name, team, prefix, hash: hashOfToken(token), is_admin: isAdmin, revoked_at: null },
-    overrides: overrides === 'all' ? null : [...new Set(overrides)],
-  };
-  try {
-    await db.insertInto('api_keys').values(row).execute();
-  } catch (cause) {
-    if (!isNameTaken(cause)) throw cause;
-    throw new GatewayError('invalid_request', `A key named "${name}" exists already.`, { param: 'name', cause });
-  }
-  return { id, name, token, prefix };
+  const row = await inTransaction(db, async (tx) => {
+    await makePrincipals(tx, spec);
+    return tx
+      .insertInto('api_keys')
+      .values({
+        ...{ id, prefix, hash, hash_kind: 'hmac', is_admin: false, team: null, overrides: null, revoked_at: null },
+        ...columnsOf(spec),
+        name: spec.name,
+      })
+      .returningAll()
+      .executeTakeFirstOrThrow();
+  }).catch(explainTakenName(spec.name));
+  return { ...recordOf(row), token };
 }
 
 /** All keys, the revoked ones too, oldest first. */
@@ -93,11 +83,28 @@ export async function listKeys(db: Database): Promise<KeyRecord[]> {
 }
 
 /**
- * Revokes the one live key that `which` names: its id, name, prefix (with or without the ellipsis) or token.
- * Tell the ingresses with `announceKeyChange`, or they go on for one cache lifetime.
+ * The key with this id, also a revoked one.
+ * @param isLocked in a transaction: nobody else changes it before this transaction ends
+ * @throws GatewayError(`not_found`)
+ */
+export async function getKey(db: Database, id: string, { isLocked = false } = {}): Promise<KeyRecord> {
+  const row = await db
+    .selectFrom('api_keys')
+    .selectAll()
+    .where('id', '=', id)
+    .$if(isLocked, (query) => query.forUpdate())
+    .executeTakeFirst();
+  if (row === undefined) throw new GatewayError('not_found', `There is no key ${id.slice(0, 64)}.`, { param: 'key' });
+  return recordOf(row);
+}
+
+/**
+ * The one key that a person means: by its id, name, prefix (with or without the ellipsis) or token; of those of a name only
+ * the live one.
  * @throws GatewayError(`invalid_request`): no such key, revoked already, or several begin so
  */
-export async function revokeKey(db: Database, which: string): Promise<RevokedKey> {
+export async function findKey(db: Database, which: string, secret: KeySecret): Promise<KeyRecord> {
+  const sha256 = hashOfToken(which);
   const found = await db
     .selectFrom('api_keys')
     .selectAll()
@@ -106,7 +113,8 @@ export async function revokeKey(db: Database, which: string): Promise<RevokedKey
         column('id', '=', which),
         column('name', '=', which),
         column('prefix', '=', which.replace(/(…|\.\.\.)$/, '')),
-        column('hash', '=', hashOfToken(which)),
+        column('hash', 'in', [sha256, secret.hash(sha256)]),
+        column('old_hash', '=', secret.hash(sha256)),
       ]),
     )
     .execute();
@@ -121,72 +129,126 @@ export async function revokeKey(db: Database, which: string): Promise<RevokedKey
     const names = live.map(({ name, id }) => `${name} (${id})`).join(', ');
     throw new GatewayError('invalid_request', `"${which}" means several keys: ${names}.`, { param: 'key' });
   }
-  const revoked = await db
-    .updateTable('api_keys')
-    .set({ revoked_at: sql<Date>`now()` })
-    .where('id', '=', key.id)
-    .where('revoked_at', 'is', null)
-    .returningAll()
-    .executeTakeFirst();
-  if (revoked !== undefined) return { ...recordOf(revoked), hash: revoked.hash };
-  // Somebody else was faster.
-  throw new GatewayError('invalid_request', `The key "${shown(which)}" is revoked already.`, { param: 'key' });
-}
-
-/** Tells every ingress to forget what it knows of this key. Call `bus.flush()` before the process ends. */
-export function announceKeyChange(bus: Bus, { hash }: { readonly hash: string }): void {
-  const message: KeyChanged = { v: 1, hash };
-  bus.publish(KEYS_CHANGED, message);
-}
-
-/** Whose key has this SHA-256 (hex): null when there is none, or it was revoked. What is the default is not in it. */
-export async function lookupByHash(db: Database, hash: string): Promise<Principal | null> {
-  const key = await db
-    .selectFrom('api_keys')
-    .select(['id', 'name', 'team', 'hash', 'is_admin', 'overrides'])
-    .where('hash', '=', hash)
-    .where('revoked_at', 'is', null)
-    .executeTakeFirst();
-  if (key === undefined || !isSame(key.hash, hash)) return null;
-  const { id, name, team, is_admin: isAdmin, overrides } = key;
-  return {
-    ...{ keyId: id, keyName: name, team },
-    ...(isAdmin && { isAdmin }),
-    ...(overrides !== null && { overrides }),
-  };
+  return recordOf(key);
 }
 
 /**
- * The key `admin`, made once in the life of a database: null when there is any key, also a revoked one. Ledgers that
- * start at once make one between them.
+ * Says parts of a key anew; what is not named stays. This and the changes below raise the revision; announce them with
+ * `announceRules`, `keys` being their ids, or ingresses see them by the beats.
+ * @throws GatewayError(`invalid_request`, `not_found`)
  */
-export async function ensureFirstKey(db: Database): Promise<CreatedKey | null> {
+export async function updateKey(db: Database, id: string, change: Partial<KeySpec>): Promise<KeyRecord> {
+  checkKey(change);
+  return inTransaction(db, async (tx) => {
+    await makePrincipals(tx, change);
+    return changeKey(tx, id, columnsOf(change));
+  }).catch(explainTakenName(change.name ?? ''));
+}
+
+/** A new token, shown once; the old one works for `overlapMs` more, one that was old before that no more at all. */
+export async function rotateKey(db: Database, id: string, { secret, overlapMs }: Rotation): Promise<CreatedKey> {
+  if (!(overlapMs >= 0 && overlapMs <= LONGEST_OVERLAP_MS))
+    throw new GatewayError('invalid_request', 'The old token may work for 92 days more at most.', { param: 'overlap' });
+  const { token, prefix, hash } = makeToken(secret);
+  const key = await inTransaction(db, async (tx) => {
+    const old = await tx
+      .selectFrom('api_keys')
+      .select(['hash', 'hash_kind'])
+      .where('id', '=', id)
+      .forUpdate()
+      .executeTakeFirst();
+    return changeKey(tx, id, {
+      ...{ hash, prefix, hash_kind: 'hmac' },
+      ...(old !== undefined && { old_hash: old.hash_kind === 'hmac' ? old.hash : secret.hash(old.hash) }),
+      old_hash_until: sql<Date>`now() + ${overlapMs} * interval '1 millisecond'`,
+    });
+  });
+  return { ...key, token };
+}
+
+/** Switches a key off until it is unblocked. A key that is blocked keeps the time at which it was. */
+export function blockKey(db: Database, id: string): Promise<KeyRecord> {
+  return changeKey(db, id, { blocked_at: sql<Date>`coalesce(blocked_at, now())` });
+}
+
+export function unblockKey(db: Database, id: string): Promise<KeyRecord> {
+  return changeKey(db, id, { blocked_at: null });
+}
+
+/** Ends a key for ever. */
+export function revokeKey(db: Database, id: string): Promise<KeyRecord> {
+  return changeKey(db, id, { revoked_at: sql<Date>`now()` });
+}
+
+/**
+ * The key `admin`, its owner's, made once in the life of a database: null when there is any key, also a revoked one. Ledgers
+ * that start at once make one between them.
+ */
+export async function ensureFirstKey(db: Database, secret: KeySecret): Promise<CreatedKey | null> {
   return db.transaction().execute(async (transaction) => {
     await sql`select pg_advisory_xact_lock(${FIRST_KEY_LOCK})`.execute(transaction);
     const any = await transaction.selectFrom('api_keys').select('id').limit(1).executeTakeFirst();
-    return any === undefined ? createKey(transaction, { name: 'admin', isAdmin: true }) : null;
+    return any === undefined ? createKey(transaction, { name: 'admin', role: 'owner' }, secret) : null;
   });
 }
 
-function checkName(text: string, param: 'name' | 'team'): void {
-  // eslint-disable-next-line no-control-regex -- control characters are what must not pass
-  if (text.trim() === text && text !== '' && text.length <= MAX_NAME && !/[\u0000-\u001f\u007f]/.test(text)) return;
-  const rule = `1 to ${MAX_NAME} characters, without control characters or spaces around it`;
-  throw new GatewayError('invalid_request', `A key's ${param} has ${rule}.`, { param });
+async function changeKey(db: Database, id: string, columns: UpdateObject<Tables, 'api_keys'>): Promise<KeyRecord> {
+  return inTransaction(db, async (tx) => {
+    const changed = await tx
+      .updateTable('api_keys')
+      .set({ ...columns, version: sql`version + 1`, updated_at: sql`now()` })
+      .where('id', '=', id)
+      .where('revoked_at', 'is', null)
+      .returningAll()
+      .executeTakeFirst();
+    if (changed === undefined) {
+      const { name } = await getKey(tx, id);
+      throw new GatewayError('invalid_request', `The key "${name}" is revoked already.`, { param: 'key' });
+    }
+    await bumpRevision(tx);
+    return recordOf(changed);
+  });
 }
 
-function checkOverrides(names: readonly string[]): void {
-  const known: readonly string[] = OVERRIDE_NAMES;
-  const unknown = names.find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  const message = `"${unknown.slice(0, 64)}" is no override. There are: ${OVERRIDE_NAMES.join(', ')}.`;
-  throw new GatewayError('invalid_request', message, { param: 'overrides' });
+/** What is named for the first time gets a row of its own, so that it can be listed, and given limits and budgets. */
+async function makePrincipals(tx: Database, { organisation, team, user }: Partial<KeySpec>): Promise<void> {
+  if (organisation != null)
+    await tx
+      .insertInto('organisations')
+      .values({ id: organisation, name: organisation })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  if (team != null)
+    await tx
+      .insertInto('teams')
+      .values({ id: team, name: team, organisation: organisation ?? null })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+  if (user != null)
+    await tx
+      .insertInto('users')
+      .values({ id: user, name: user, team: team ?? null, email: null, subject: null })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
 }
 
-function isNameTaken(failure: unknown): boolean {
-  return (
-    failure instanceof DatabaseError && failure.code === UNIQUE_VIOLATION && failure.constraint === 'api_keys_live_name'
-  );
+function makeToken(secret: KeySecret): { readonly token: string; readonly prefix: string; readonly hash: string } {
+  const random = randomBytes(TOKEN_BYTES).toString('base64url');
+  const token = TOKEN_START + random;
+  return {
+    token,
+    prefix: TOKEN_START + random.slice(0, SHOWN_CHARACTERS),
+    hash: secret.hash(hashOfToken(token)),
+  };
+}
+
+function explainTakenName(name: string) {
+  return (cause: unknown): never => {
+    const isTaken =
+      cause instanceof DatabaseError && cause.code === UNIQUE_VIOLATION && cause.constraint === 'api_keys_live_name';
+    if (!isTaken) throw cause;
+    throw new GatewayError('invalid_request', `A key named "${name}" exists already.`, { param: 'name', cause });
+  };
 }
 
 /** A whole token must not end up in a terminal's history or a log once more. */
@@ -194,25 +256,50 @@ function shown(which: string): string {
   return which.startsWith(TOKEN_START) ? `${which.slice(0, TOKEN_START.length + SHOWN_CHARACTERS)}…` : which;
 }
 
-function isSame(one: string, other: string): boolean {
-  return one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other));
-}
-
-interface KeyRow {
-  id: string;
-  name: string;
-  prefix: string;
-  team: string | null;
-  is_admin: boolean;
-  overrides: string[] | null;
-  created_at: Date;
-  revoked_at: Date | null;
-}
-
-function recordOf({ id, name, prefix, team, is_admin, overrides, created_at, revoked_at }: KeyRow): KeyRecord {
+/** The columns of what is said; undefined is not said. */
+function columnsOf(spec: Partial<KeySpec>) {
+  const listOf = <Item>(list: readonly Item[] | null): Item[] | null => (list === null ? null : [...new Set(list)]);
+  const { name, team, user, organisation, role, overrides, expiresEpochMs: expires } = spec;
+  const { routes, models, regions, networks, mayName, tags, logPayloads } = spec;
   return {
-    ...{ id, name, prefix, team, isAdmin: is_admin, overrides: overrides ?? 'all' },
-    createdEpochMs: created_at.getTime(),
-    revokedEpochMs: revoked_at?.getTime() ?? null,
+    ...(name !== undefined && { name }),
+    ...(team !== undefined && { team }),
+    ...(user !== undefined && { user_id: user }),
+    ...(organisation !== undefined && { organisation }),
+    // An older release reads this one.
+    ...(role !== undefined && { role, is_admin: isAdminRole(role) }),
+    ...(overrides !== undefined && { overrides: overrides === 'all' ? null : listOf(overrides) }),
+    ...(expires !== undefined && { expires_at: expires === null ? null : new Date(expires) }),
+    ...(routes !== undefined && { routes: listOf(routes) }),
+    ...(models !== undefined && { models: listOf(models) }),
+    ...(regions !== undefined && { regions: listOf(regions) }),
+    ...(networks !== undefined && { networks: listOf(networks) }),
+    ...(mayName !== undefined && { may_name: listOf(mayName) }),
+    ...(tags !== undefined && { tags: JSON.stringify(tags) }),
+    ...(logPayloads !== undefined && { log_payloads: logPayloads }),
+  };
+}
+
+export function isAdminRole(role: string | null): boolean {
+  return role === 'owner' || role === 'admin';
+}
+
+export function recordOf(row: Selectable<ApiKeysTable>): KeyRecord {
+  const epochMs = (at: Date | null): number | null => at?.getTime() ?? null;
+  return {
+    ...{ id: row.id, name: row.name, prefix: row.prefix, team: row.team, user: row.user_id },
+    ...{ organisation: row.organisation, role: row.role, isAdmin: isAdminRole(row.role) },
+    // Names that a newer release wrote are kept, and mean nothing to this one.
+    overrides: (row.overrides as KeySpec['overrides'] | null) ?? 'all',
+    ...{ routes: row.routes, models: row.models, regions: row.regions, networks: row.networks },
+    mayName: row.may_name as KeySpec['mayName'],
+    ...{ tags: row.tags, logPayloads: row.log_payloads },
+    expiresEpochMs: epochMs(row.expires_at),
+    createdEpochMs: row.created_at.getTime(),
+    updatedEpochMs: row.updated_at.getTime(),
+    blockedEpochMs: epochMs(row.blocked_at),
+    revokedEpochMs: epochMs(row.revoked_at),
+    oldTokenUntilEpochMs: epochMs(row.old_hash_until),
+    version: Number(row.version),
   };
 }

@@ -4,15 +4,19 @@ import { z } from 'zod';
 import { systemClock } from '../../shared/clock.ts';
 import { createLog } from '../../shared/log.ts';
 import { LedgerBeat } from '../../shared/messages/beat.ts';
-import { KeyAnswer, KeyChanged } from '../../shared/messages/key.ts';
-import { beatSubject, KEYS_CHANGED, ledgerSubject } from '../../shared/subjects.ts';
-import { announceKeyChange, createKey, hashOfToken, revokeKey } from './keys.ts';
+import { KeyAnswer } from '../../shared/messages/key.ts';
+import { RulesAnswer, RulesChanged } from '../../shared/messages/rules.ts';
+import { beatSubject, ledgerSubject, RULES_CHANGED } from '../../shared/subjects.ts';
+import { blockScope } from './blocks.ts';
+import { createKey, hashOfToken, revokeKey } from './keys.ts';
 import type { Ledger } from './main.ts';
 import { startLedger } from './main.ts';
+import { announceRules, inOneRevision, readRevision } from './revision.ts';
 import { countAttempts, until } from './testing/counts.ts';
 import type { LedgerSetup } from './testing/ledger-setup.ts';
 import { setUpLedger } from './testing/ledger-setup.ts';
 import { publishEvents, publishText } from './testing/publish.ts';
+import { TEST_SECRET, testSecret } from './testing/secret.ts';
 import { usageEvents } from './testing/usage-event.ts';
 
 const log = createLog('silent', 'test');
@@ -23,7 +27,10 @@ let ledgers: Ledger[];
 beforeAll(async () => {
   setup = await setUpLedger(log);
   const start = async (registry?: Registry): Promise<Ledger> =>
-    startLedger({ databaseUrl: setup.database.url, bus: await setup.connect(), clock: systemClock, log, registry });
+    startLedger({
+      ...{ databaseUrl: setup.database.url, secret: TEST_SECRET, bus: await setup.connect() },
+      ...{ clock: systemClock, log, registry },
+    });
   ledgers = await Promise.all([start(registry), start()]);
 });
 
@@ -38,18 +45,51 @@ async function principalOf(token: string): Promise<KeyAnswer['principal']> {
 }
 
 test('one of the ledgers says whose key it is', async () => {
-  const { token } = await createKey(setup.db, { name: 'one', team: 'blue' });
+  const { token } = await createKey(setup.db, { name: 'one', team: 'blue' }, testSecret);
   expect(await principalOf(token)).toMatchObject({ keyName: 'one', team: 'blue' });
   expect(await principalOf('sk-sluice-nobody')).toBeNull();
 });
 
 test('a revoked key is announced and forgotten', async () => {
-  const { token } = await createKey(setup.db, { name: 'two' });
-  const announced = new Promise<KeyChanged>((resolve) => setup.bus.onMessage(KEYS_CHANGED, KeyChanged, resolve));
+  const { id, token } = await createKey(setup.db, { name: 'two' }, testSecret);
+  const announced = new Promise<RulesChanged>((resolve) => setup.bus.onMessage(RULES_CHANGED, RulesChanged, resolve));
   await setup.bus.flush();
-  announceKeyChange(setup.bus, await revokeKey(setup.db, 'two'));
-  expect(await announced).toMatchObject({ hash: hashOfToken(token) });
+  const { revision } = await inOneRevision(setup.db, (tx) => revokeKey(tx, id));
+  announceRules(setup.bus, { revision, keys: [id] });
+  expect(await announced).toEqual({ v: 1, revision: Number(revision), keys: [id], scopes: [] });
   expect(await principalOf(token)).toBeNull();
+});
+
+test('one of the ledgers says what holds for a scope', async () => {
+  await blockScope(setup.db, { scope: 'team:blue', reason: 'a test', by: 'test' });
+  const question = { v: 1, scopes: ['team:blue', 'team:*', 'total'] };
+  const answer = await setup.bus.request(ledgerSubject('rules'), question, RulesAnswer, 2_000);
+  expect(answer).toEqual({
+    ...{ v: 1, revision: Number(await readRevision(setup.db)), kinds: ['team'] },
+    rules: { 'team:blue': { blocked: { reason: 'a test' }, limits: [], budgets: [] } },
+  });
+});
+
+test('every ledger’s beats tell a new revision', async () => {
+  const revision = Number(await readRevision(setup.db)) + 1;
+  const heard = ledgers.map(
+    ({ id }) =>
+      new Promise<void>((resolve) => {
+        setup.bus.onMessage(beatSubject('ledger', id), LedgerBeat, (beat) => {
+          if (beat.revision === revision) resolve();
+        });
+      }),
+  );
+  await inOneRevision(setup.db, () => Promise.resolve());
+  await Promise.all(heard);
+});
+
+test('a ledger with another secret does not start', async () => {
+  const other = { configured: 'not the secret of the others', dataDir: '/nowhere' };
+  const starting = startLedger({
+    ...{ databaseUrl: setup.database.url, secret: other, bus: await setup.connect(), clock: systemClock, log },
+  });
+  await expect(starting).rejects.toThrow('kept under another secret');
 });
 
 test('each ledger beats, and one answers a ping', async () => {

@@ -4,10 +4,13 @@ import { expect, test } from 'vitest';
 import { createLog } from '../../shared/log.ts';
 import { freshDatabase } from '../../test/support/fresh.ts';
 import { openDatabase } from './database.ts';
-import { listKeys, lookupByHash } from './keys.ts';
+import { listKeys } from './keys.ts';
+import { lookUpKey } from './look-up-key.ts';
+import { recentAttempts } from './list-attempts.ts';
 import { migrate } from './migrate.ts';
 import { MIGRATIONS } from './migrations/index.ts';
-import { recentAttempts, reportUsage } from './usage-report.ts';
+import { testSecret } from './testing/secret.ts';
+import { reportUsage } from './usage-report.ts';
 
 const log = createLog('silent', 'test');
 
@@ -44,7 +47,8 @@ test('what the first version wrote is read by this one', async () => {
 
   await migrate(database.url, log);
 
-  expect(await lookupByHash(db, hash)).toEqual({ keyId: 'key_1', keyName: 'old', team: null });
+  const principal = { keyId: 'key_1', keyName: 'old', team: null };
+  expect(await lookUpKey(db, testSecret, hash)).toEqual({ v: 1, principal, policy: {} });
   expect(await listKeys(db)).toMatchObject([{ name: 'old', overrides: 'all' }]);
   expect(await recentAttempts(db, 1)).toMatchObject([
     { deployment: 'p/m', reason: null, variant: null, lane: 'interactive' },

@@ -1,30 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sql } from 'kysely';
 import { reasonOf } from './database.ts';
+import { readRevision } from './revision.ts';
 import type { Database } from './schema.ts';
 
-const ASK_EVERY_MS = 1_000;
+/** How late a change of keys or rules is seen at most whose message was lost: beats tell the revision that was read last. */
+const ASK_EVERY_MS = 200;
 /** A healthy server answers in a millisecond; one that needs this long keeps every caller waiting. */
 const ANSWER_WITHIN_MS = 2_000;
 
-/** Asks Postgres each second whether it is there. */
+export interface PostgresWatchListener {
+  /** Why it does not answer, or null when it does again. */
+  onProblem(problem: string | null): void;
+  /** The revision is another one than before. */
+  onRevision(): void;
+}
+
+/** Asks Postgres five times a second whether it is there, and how far keys and rules are. */
 export class PostgresWatch {
   readonly #db: Database;
-  readonly #onChange: (problem: string | null) => void;
+  readonly #listener: PostgresWatchListener;
   readonly #timer: NodeJS.Timeout;
   #problem: string | null = null;
+  #revision: number | undefined;
   #isAsking = false;
 
-  /** @param onChange called with why it does not answer, and with null when it does again */
-  constructor(db: Database, onChange: (problem: string | null) => void) {
+  constructor(db: Database, listener: PostgresWatchListener) {
     this.#db = db;
-    this.#onChange = onChange;
+    this.#listener = listener;
     this.#timer = setInterval(() => void this.#ask(), ASK_EVERY_MS);
   }
 
   /** null: it answers. */
   get problem(): string | null {
     return this.#problem;
+  }
+
+  /** Of keys and rules, as it was read last; undefined: not yet, or Postgres does not answer. */
+  get revision(): number | undefined {
+    return this.#problem === null ? this.#revision : undefined;
   }
 
   stop(): void {
@@ -35,8 +48,8 @@ export class PostgresWatch {
     // One question at a time: the others would only wait in the pool for the same connection.
     if (this.#isAsking) return;
     this.#isAsking = true;
-    const answer = sql`select 1`.execute(this.#db).then(
-      () => null,
+    const answer = readRevision(this.#db).then(
+      (revision) => this.#see(Number(revision)),
       (failure: unknown) => reasonOf(failure),
     );
     this.#set(await Promise.race([answer, sleep(ANSWER_WITHIN_MS, 'no answer in time', { ref: false })]));
@@ -44,9 +57,16 @@ export class PostgresWatch {
     this.#isAsking = false;
   }
 
+  #see(revision: number): null {
+    const isSame = revision === this.#revision;
+    this.#revision = revision;
+    if (!isSame) this.#listener.onRevision();
+    return null;
+  }
+
   #set(problem: string | null): void {
     const isSame = problem === this.#problem;
     this.#problem = problem;
-    if (!isSame) this.#onChange(problem);
+    if (!isSame) this.#listener.onProblem(problem);
   }
 }

@@ -49,6 +49,7 @@ export class AttemptReaper {
   readonly #timer: NodeJS.Timeout;
   /** Nobody is dead who could not be heard. */
   #listensSince: Millis;
+  #lookedAt: Millis = -Infinity;
   #isLooking = false;
   #looking: Promise<void> = Promise.resolve();
 
@@ -64,6 +65,11 @@ export class AttemptReaper {
       }),
     ];
     this.#timer = setInterval(() => this.#lookOnce(), deps.lookEveryMs ?? LOOK_EVERY_MS);
+  }
+
+  /** How long ago a look began that found every attempt closed which nobody will report, or closed it; Infinity: never. */
+  get lookedForMs(): Millis {
+    return this.#deps.clock.now() - this.#lookedAt;
   }
 
   /** Resolves when a look that is under way has ended. */
@@ -94,6 +100,7 @@ export class AttemptReaper {
       const worker = workerOfOpen(subject);
       if (!this.#heardAt.has(worker)) await this.#reap(worker);
     }
+    this.#lookedAt = now;
   }
 
   async #reap(worker: string): Promise<void> {

@@ -44,6 +44,9 @@ test('every field has its column', async () => {
     isEstimated: true,
     error: 'upstream_cut_off',
     traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    ...{ organisation: 'acme', user: 'ada', feature: 'search', session: 's-1', tags: { 'a "b"': 'c,d' } },
+    ...{ admittedEpochMs: 1_790_000_000_007, reservedNanoUsd: 9_000, leases: ['l-1', 'l,"2'], rates: [1, 2, 3, 1e13] },
+    ...{ cacheHit: true, earlier: [{ deployment: 'a/x', code: 'upstream_failed' }], guardrails: { pii: 'redacted' } },
     model: 'naïve "模型" \\ {a,b} 🦥',
   });
   await recordEvents(db, [event]);
@@ -81,6 +84,10 @@ test('every field has its column', async () => {
     worker: 'wrk-1',
     ingress: 'ing-1',
     traceparent: event.traceparent,
+    ...{ organisation: 'acme', user_id: 'ada', feature: 'search', session: 's-1', tags: { 'a "b"': 'c,d' } },
+    ...{ charged_at: new Date(1_790_000_000_007), reserved_nano_usd: 9_000n, leases: ['l-1', 'l,"2'] },
+    ...{ rates: ['1', '2', '3', '10000000000000'], cache_hit: true, guardrails: { pii: 'redacted' } },
+    earlier: [{ deployment: 'a/x', code: 'upstream_failed' }],
   });
 });
 
@@ -108,11 +115,60 @@ test('the same events in opposite orders at once do not deadlock', async () => {
   expect(results.reduce((sum, { recorded }) => sum + recorded, 0)).toBe(500);
 });
 
+test('an attempt without a reservation is charged when it began, and what is not told is null', async () => {
+  const event = usageEvent({ startedEpochMs: 1_790_000_000_123 });
+  await recordEvents(db, [event]);
+  expect(await rowOf(event)).toMatchObject({
+    ...{ charged_at: new Date(1_790_000_000_123), organisation: null, user_id: null, tags: null, leases: null },
+    ...{ rates: null, reserved_nano_usd: null, cache_hit: null, earlier: null, guardrails: null },
+  });
+});
+
+test('balances are moved by the events that are new, and by the first report of each', async () => {
+  const [known, first, other] = [usageEvent(), usageEvent({ costNanoUsd: 1 }), usageEvent()];
+  await recordEvents(db, [known]);
+  const moved: UsageRecorded[] = [];
+  await recordEvents(db, [known, first, { ...first, costNanoUsd: 2 }, other], (_, fresh) => {
+    moved.push(...fresh);
+    return Promise.resolve();
+  });
+  expect(moved).toHaveLength(2);
+  expect(moved).toEqual(expect.arrayContaining([first, other]));
+  expect(await rowOf(first)).toMatchObject({ cost_nano_usd: 1n });
+});
+
+test('where balances cannot be moved nothing is recorded, nor counted', async () => {
+  const event = usageEvent({ model: 'unmoved' });
+  const failing = recordEvents(db, [event], () => Promise.reject(new Error('no')));
+  await expect(failing).rejects.toThrow('no');
+  expect(await rowOf(event)).toBeUndefined();
+  const groups = await db.selectFrom('usage_groups').select('id').where('model', '=', 'unmoved').execute();
+  expect(groups).toEqual([]);
+});
+
+test('ledgers that count in the same groups at once do not deadlock, and every count is there', async () => {
+  const batch = (): UsageRecorded[] =>
+    Array.from({ length: 200 }, (_, i) => usageEvent({ team: `deadlock-${i % 40}`, user: `u-${(i * 7) % 50}` }));
+  const batches = Array.from({ length: 24 }, batch);
+  await Promise.all(batches.map((events, i) => recordEvents(db, i % 2 === 0 ? events : events.toReversed())));
+  for (const table of ['usage_hourly', 'usage_daily'] as const) {
+    const { sum } = await db
+      .selectFrom(table)
+      .innerJoin('usage_groups', 'usage_groups.id', `${table}.group_id`)
+      .where(`${table}.cube`, '=', 1)
+      .where('team', 'like', 'deadlock-%')
+      .select(({ fn }) => fn.sum<bigint>('attempts').as('sum'))
+      .executeTakeFirstOrThrow();
+    expect(Number(sum)).toBe(24 * 200);
+  }
+});
+
 test.each([
   { why: 'a NUL character', bad: { keyName: 'a\0b' }, reason: 'SQLSTATE 22P05' },
   { why: 'a NUL character in its id', bad: { attemptId: 'a\0b' }, reason: 'SQLSTATE 22P05' },
   { why: 'half a surrogate pair', bad: { model: 'a\ud800b' }, reason: 'SQLSTATE 22P02' },
   { why: 'a number beyond its column', bad: { inputTokens: 2 ** 40 }, reason: 'SQLSTATE 22003' },
+  { why: 'a NUL character in a tag', bad: { tags: { a: 'b\0' } }, reason: 'SQLSTATE 22P05' },
   { why: 'a time beyond the calendar', bad: { startedEpochMs: Number.MAX_SAFE_INTEGER }, reason: 'SQLSTATE 23514' },
 ])('$why: the row is put aside, its neighbours are recorded', async ({ bad, reason }) => {
   const before = await countAttempts(db);

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
+import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
+import { moveBalances } from './budgets/balances.ts';
 import type { PoisonedEvent } from './core/read-events.ts';
 import { isFaultOfData, reasonOf } from './database.ts';
-import type { AttemptsTable, Database } from './schema.ts';
+import { addToRollups } from './rollups.ts';
+import type { AttemptsTable, Database, Tables } from './schema.ts';
 
 /** Column → the event's field and the type it is read as. */
 const COLUMNS = {
@@ -40,12 +43,26 @@ const COLUMNS = {
   worker: ['worker', 'text'],
   ingress: ['ingress', 'text'],
   traceparent: ['traceparent', 'text'],
+  organisation: ['organisation', 'text'],
+  user_id: ['user', 'text'],
+  feature: ['feature', 'text'],
+  session: ['session', 'text'],
+  tags: ['tags', 'jsonb'],
+  charged_at: ['admittedEpochMs', 'bigint'],
+  reserved_nano_usd: ['reservedNanoUsd', 'bigint'],
+  leases: ['leases', 'text[]'],
+  rates: ['rates', 'bigint[]'],
+  cache_hit: ['cacheHit', 'boolean'],
+  earlier: ['earlier', 'jsonb'],
+  guardrails: ['guardrails', 'jsonb'],
 } as const satisfies Record<Exclude<keyof AttemptsTable, 'recorded_at'>, readonly [string, string]>;
 
 const names = Object.keys(COLUMNS);
-const values = Object.entries(COLUMNS).map(([name, [field]]) =>
-  name === 'started_at' ? `to_timestamp("${field}" / 1000.0)` : `"${field}"`,
-);
+const values = Object.entries(COLUMNS).map(([name, [field]]) => {
+  if (name === 'started_at') return `to_timestamp("${field}" / 1000.0)`;
+  if (name === 'charged_at') return `to_timestamp(coalesce("${field}", "startedEpochMs") / 1000.0)`;
+  return `"${field}"`;
+});
 const fields = Object.values(COLUMNS).map(([field, type]) => `"${field}" ${type}`);
 
 /**
@@ -55,19 +72,40 @@ const fields = Object.values(COLUMNS).map(([field, type]) => `"${field}" ${type}
  */
 const INSERT = {
   head: sql.raw(`insert into attempts (${names.join(', ')}) select ${values.join(', ')} from json_to_recordset(`),
-  tail: sql.raw(`) as event(${fields.join(', ')}) order by "attemptId" on conflict (attempt_id) do nothing`),
+  tail: sql.raw(
+    `) as event(${fields.join(', ')}) order by "attemptId" on conflict (attempt_id) do nothing returning attempt_id`,
+  ),
 };
 
 /**
- * Events → rows, in one statement. An attempt that has a row already keeps it: the first report stands, so a redelivery
- * changes nothing.
+ * Charges new events to the budgets and leases they belong to. Called last in the transaction that records them: whoever
+ * waits for a budget's row then waits for nothing else. Corrections come as events too, with what changes as their cost.
+ */
+export type MoveBalances = (transaction: Transaction<Tables>, fresh: readonly UsageRecorded[]) => Promise<void>;
+
+/**
+ * Events → rows, rollups and balances, in one transaction. An attempt that has a row already keeps it: the first report
+ * stands, so a redelivery changes nothing.
  * @returns how many were new
  * @throws what Postgres said; then none of them is recorded
  */
-export async function insertEvents(db: Database, events: readonly UsageRecorded[]): Promise<number> {
-  if (events.length === 0) return 0;
-  const result = await sql`${INSERT.head}${JSON.stringify(events)}${INSERT.tail}`.execute(db);
-  return Number(result.numAffectedRows ?? 0n);
+export async function insertEvents(
+  db: Database,
+  events: readonly UsageRecorded[],
+  move: MoveBalances = moveBalances,
+): Promise<number> {
+  const byId = new Map<string, UsageRecorded>();
+  for (const event of events) if (!byId.has(event.attemptId)) byId.set(event.attemptId, event);
+  if (byId.size === 0) return 0;
+  const batch = JSON.stringify([...byId.values()]);
+  return db.transaction().execute(async (transaction) => {
+    const { rows } = await sql<{ attempt_id: string }>`${INSERT.head}${batch}${INSERT.tail}`.execute(transaction);
+    const fresh = rows.flatMap(({ attempt_id }) => byId.get(attempt_id) ?? []);
+    if (fresh.length === 0) return 0;
+    await addToRollups(transaction, fresh);
+    await move(transaction, fresh);
+    return fresh.length;
+  });
 }
 
 export interface Recorded {
@@ -82,9 +120,13 @@ export interface Recorded {
  * ones stand alone (about 2 log2(n) statements for each).
  * @throws what Postgres said when it is not the data's fault; a part of the events may be recorded then: try all again
  */
-export async function recordEvents(db: Database, events: readonly UsageRecorded[]): Promise<Recorded> {
+export async function recordEvents(
+  db: Database,
+  events: readonly UsageRecorded[],
+  move?: MoveBalances,
+): Promise<Recorded> {
   try {
-    const recorded = await insertEvents(db, events);
+    const recorded = await insertEvents(db, events, move);
     return { recorded, duplicate: events.length - recorded, poisoned: [] };
   } catch (failure) {
     if (!isFaultOfData(failure)) throw failure;
@@ -93,8 +135,8 @@ export async function recordEvents(db: Database, events: readonly UsageRecorded[
       return { recorded: 0, duplicate: 0, poisoned: [{ event: JSON.stringify(only), reason: reasonOf(failure) }] };
     }
     const middle = events.length >> 1;
-    const first = await recordEvents(db, events.slice(0, middle));
-    const second = await recordEvents(db, events.slice(middle));
+    const first = await recordEvents(db, events.slice(0, middle), move);
+    const second = await recordEvents(db, events.slice(middle), move);
     return {
       recorded: first.recorded + second.recorded,
       duplicate: first.duplicate + second.duplicate,

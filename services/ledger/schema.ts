@@ -1,5 +1,7 @@
 import type { ColumnType, Generated, JSONColumnType, Kysely } from 'kysely';
 import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
+import type { GroupColumn } from './core/cubes.ts';
+import type { Counter } from './core/roll-up.ts';
 import type { Role } from '../../shared/messages/key.ts';
 
 /** One attempt, as its first report told it (shared/messages/usage.ts). Append-only: a trigger refuses updates and deletes. */
@@ -41,7 +43,66 @@ export interface AttemptsTable {
   worker: string;
   ingress: string;
   traceparent: string | null;
+  organisation: string | null;
+  user_id: string | null;
+  feature: string | null;
+  session: string | null;
+  tags: Record<string, string> | null;
+  /** Decides the windows of budgets. null: `started_at`; recorded before there were budgets. */
+  charged_at: Date | null;
+  reserved_nano_usd: bigint | null;
+  leases: string[] | null;
+  /** Nano-dollars per million tokens: input, cached input, output, reasoning output. */
+  rates: bigint[] | null;
+  cache_hit: boolean | null;
+  earlier: Array<{ deployment: string; code: string }> | null;
+  guardrails: Record<string, string> | null;
   recorded_at: Generated<Date>;
+}
+
+/** A change of what an attempt has cost, made later. Append-only. */
+export interface CorrectionsTable {
+  id: Generated<bigint>;
+  attempt_id: string;
+  /** Added to what it has cost so far; may be negative. */
+  amount_nano_usd: bigint;
+  /** It had no known price before. */
+  is_first_price: boolean;
+  /** As `AttemptsTable.rates`. */
+  rates: bigint[];
+  reason: string;
+  corrected_by: string;
+  corrected_at: Generated<Date>;
+}
+
+/** What `usage_hourly` and `usage_daily` sum (rollups.ts): one row for each combination of values. */
+export interface UsageGroupsTable extends Record<GroupColumn, string | null> {
+  id: string;
+  /** Of core/cubes.ts. */
+  cube: number;
+}
+
+/** Sums of one group. Besides these it has histograms of powers of two (core/histogram.ts). */
+interface RollupTable extends Record<Counter, bigint> {
+  cube: number;
+  group_id: string;
+  cost_nano_usd: bigint;
+}
+
+/** Of the attempts that began in an hour. */
+export interface UsageHourlyTable extends RollupTable {
+  hour: Date;
+}
+
+/** Of the attempts that began on a day (UTC). */
+export interface UsageDailyTable extends RollupTable {
+  day: Date;
+}
+
+/** From when on rows are complete: what was before has been dropped. No row: nothing has. */
+export interface RetentionMarksTable {
+  kept: 'attempts' | 'rollups_hourly' | 'rollups_daily';
+  since: Date;
 }
 
 /** The keys that clients carry. The token itself is nowhere: only its hash is. */
@@ -49,7 +110,7 @@ export interface ApiKeysTable {
   id: string;
   /** Unique among the keys that are not revoked. */
   name: string;
-  /** SHA-256 of the token, lower-case hex. */
+  /** Of the token, lower-case hex: an HMAC of its SHA-256, or of an older release the SHA-256 itself (`hash_kind`). */
   hash: string;
   /** The token's first characters, so that its owner recognizes it. */
   prefix: string;
@@ -74,7 +135,7 @@ export interface ApiKeysTable {
   may_name: Generated<string[] | null>;
   tags: Tags;
   log_payloads: Generated<'none' | 'redacted' | 'full'>;
-  /** Of the token before the last rotation, good until `old_hash_until`. */
+  /** Of the token before the last rotation, good until `old_hash_until`; an HMAC always. */
   old_hash: Generated<string | null>;
   old_hash_until: Generated<Date | null>;
   hash_kind: Generated<'sha256' | 'hmac'>;
@@ -205,6 +266,8 @@ export interface BudgetAlertsTable {
   deliveries: Generated<number>;
   next_delivery_at: Date | null;
   delivered_at: Date | null;
+  /** The webhooks that have taken it, by their URL's SHA-256: it goes to the others only. */
+  delivered_to: Generated<string[]>;
 }
 
 /** Append-only; `hash` is over the record and `previous_hash`. */
@@ -245,14 +308,27 @@ export interface PoisonedEventsTable {
   put_aside_at: Generated<Date>;
 }
 
+/** One row: tells whether a secret is the one that the keys are kept under. */
+export interface KeySecretTable {
+  is_only: Generated<boolean>;
+  fingerprint: string;
+  claimed_at: Generated<Date>;
+}
+
 export interface Tables {
   attempts: AttemptsTable;
+  corrections: CorrectionsTable;
+  usage_groups: UsageGroupsTable;
+  usage_hourly: UsageHourlyTable;
+  usage_daily: UsageDailyTable;
+  retention_marks: RetentionMarksTable;
   api_keys: ApiKeysTable;
   poisoned_events: PoisonedEventsTable;
   organisations: OrganisationsTable;
   teams: TeamsTable;
   users: UsersTable;
   revisions: RevisionsTable;
+  key_secret: KeySecretTable;
   limits: LimitsTable;
   blocks: BlocksTable;
   budgets: BudgetsTable;

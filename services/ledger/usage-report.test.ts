@@ -3,11 +3,12 @@ import { createLog } from '../../shared/log.ts';
 import type { TestDatabase } from '../../test/support/fresh.ts';
 import { freshDatabase } from '../../test/support/fresh.ts';
 import { openDatabase } from './database.ts';
+import { recentAttempts } from './list-attempts.ts';
 import { migrate } from './migrate.ts';
 import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
 import { usageEvent } from './testing/usage-event.ts';
-import { recentAttempts, reportUsage } from './usage-report.ts';
+import { reportUsage } from './usage-report.ts';
 
 const log = createLog('silent', 'test');
 const NOON = Date.UTC(2026, 10, 20, 12);

@@ -1,16 +1,18 @@
 import type { Millis } from '../../shared/clock.ts';
 import type { LimitsConfig } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
+import { RedisPresence } from '../../shared/redis-presence.ts';
 import type { RedisConnection, RedisScript } from '../../shared/redis.ts';
 import { redisScript } from '../../shared/redis.ts';
 import { BLOCK, CORRECT, TAKE } from './core/shared-limit-scripts.ts';
 
-/** A request waits for Redis this long at most, once; then its worker goes on alone. */
-export const REDIS_DEADLINE_MS = 250;
-const ASK_AGAIN_MS = 500;
 const KEYS = 'sluice:limit:';
-/** No deployment's name. A question that only reads would be answered by a Redis that is full, or a replica, too. */
+/** No deployment's name. */
 const PROBE = '?';
+const WORDS = {
+  away: 'Redis is away: until it is back, limits hold for each worker alone',
+  back: 'Redis is back: limits hold for all workers together',
+};
 
 const SCRIPTS = { take: redisScript(TAKE), correct: redisScript(CORRECT), block: redisScript(BLOCK) };
 
@@ -25,18 +27,14 @@ export interface Limited {
  * at the whole limit: no request waits for Redis then, and in the background it is asked whether it is back.
  */
 export class SharedLimits {
-  readonly #redis: RedisConnection;
-  readonly #log: Log;
-  #askAgain: NodeJS.Timeout | undefined;
-  #isStopped = false;
+  readonly #redis: RedisPresence;
 
   constructor(redis: RedisConnection, log: Log) {
-    this.#redis = redis;
-    this.#log = log;
+    this.#redis = new RedisPresence(redis, log, WORDS, `${KEYS}${PROBE}`);
   }
 
   get isAway(): boolean {
-    return this.#askAgain !== undefined;
+    return this.#redis.isAway;
   }
 
   /** Takes one request and its tokens: 0, or how long until they fit. undefined: Redis is away. */
@@ -57,37 +55,11 @@ export class SharedLimits {
   }
 
   stop(): void {
-    this.#isStopped = true;
-    clearInterval(this.#askAgain);
-    this.#redis.close();
+    this.#redis.stop();
   }
 
-  async #run(script: RedisScript, deployment: string, args: readonly number[]): Promise<unknown> {
-    if (this.isAway) return undefined;
-    try {
-      return await this.#redis.run(script, `${KEYS}${deployment}`, args);
-    } catch (err) {
-      this.#lost(err);
-      return undefined;
-    }
-  }
-
-  #lost(err: unknown): void {
-    if (this.isAway || this.#isStopped) return;
-    this.#log.warn({ err }, 'Redis is away: until it is back, limits hold for each worker alone');
-    this.#askAgain = setInterval(() => {
-      this.#redis.run(SCRIPTS.block, `${KEYS}${PROBE}`, [0]).then(
-        () => this.#found(),
-        () => {},
-      );
-    }, ASK_AGAIN_MS);
-  }
-
-  #found(): void {
-    if (!this.isAway) return;
-    clearInterval(this.#askAgain);
-    this.#askAgain = undefined;
-    this.#log.info('Redis is back: limits hold for all workers together');
+  #run(script: RedisScript, deployment: string, args: readonly number[]): Promise<unknown> {
+    return this.#redis.run(script, `${KEYS}${deployment}`, args);
   }
 }
 

@@ -1,4 +1,6 @@
 import { KNOWN_PROVIDERS, SIMULATED, knownProvider } from '../providers.ts';
+import { checkBudgets } from './check-budgets.ts';
+import { checkLimits } from './check-limits.ts';
 import { checkRoutes } from './check-routes.ts';
 import type { Env } from './check-target.ts';
 import { suggest } from './errors.ts';
@@ -21,7 +23,9 @@ export function checkReferences(file: unknown, env: Env): Finding[] {
     ...checkEnvKeys(providers, env),
     ...entriesOf(providers).flatMap(([name, provider]) => checkProvider(name, provider, env)),
     ...checkRoutes(file, { providers, env }),
-    ...(isRecord(file['auth']) ? checkKeys(file['auth']['keys']) : []),
+    ...checkBudgets(file, { providers, env }),
+    ...checkLimits(file),
+    ...(isRecord(file['auth']) ? [...checkKeys(file['auth']['keys']), ...checkIssuers(file['auth']['jwt'])] : []),
   ];
 }
 
@@ -84,5 +88,26 @@ function checkKeys(keys: unknown): Finding[] {
     names.set(entry['name'], sameName ?? index);
     secrets.set(entry['key'], sameSecret ?? index);
     return found;
+  });
+}
+
+/** A token is checked by the one issuer that it names, and told of by the one name of that: its host's, where it has none. */
+function checkIssuers(issuers: unknown): Finding[] {
+  if (!Array.isArray(issuers)) return [];
+  const seen = new Map<string, number>();
+  return issuers.flatMap((entry: unknown, index) => {
+    if (!isRecord(entry)) return [];
+    const { issuer } = entry;
+    const host = typeof issuer === 'string' && URL.canParse(issuer) ? new URL(issuer).hostname : undefined;
+    const name = isBlank(entry['name']) ? host : entry['name'];
+    return Object.entries({ issuer, name }).flatMap(([key, value]) => {
+      if (typeof value !== 'string' || value === '') return [];
+      const same = seen.get(`${key} ${value}`);
+      seen.set(`${key} ${value}`, same ?? index);
+      if (same === undefined) return [];
+      const path = ['auth', 'jwt', index, ...(isBlank(entry[key]) ? [] : [key])];
+      const message = `${isBlank(entry[key]) ? `its ${key}, ${value},` : ''} is the ${key} of auth.jwt[${same}] too`;
+      return [{ path, message: message.trim() }];
+    });
   });
 }

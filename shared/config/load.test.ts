@@ -32,8 +32,9 @@ function problemsOf(files: string | Record<string, string>, env: Env = {}, confi
   throw new Error('the configuration was accepted');
 }
 
+const DAY = 86_400_000;
 const FULL = `
-server: { host: 0.0.0.0, port: "\${PORT_OF_SLUICE}", body_limit: 1MiB, request_timeout: 5m, keep_alive: 10s }
+server: { host: 0.0.0.0, port: "\${PORT_OF_SLUICE}", body_limit: 1MiB, request_timeout: 5m, keep_alive: 10s, trusted_proxies: [10.0.0.0/8] }
 nats: { url: "nats://a:4222,nats://b:4222" }
 database: { url: "postgres://u:p@db/sluice" }
 redis: { url: "redis://cache:6379/1" }
@@ -42,8 +43,30 @@ auth:
   admin_key: "\${file:secrets/admin}"
   keys:
     - { name: ci, key: sk-1, team: platform, overrides: [strategy, max_cost] }
-    - { name: dev, key: sk-2, overrides: none }
+    - { name: dev, key: sk-2, overrides: none, limits: { concurrent: 2 } }
     - { name: ops, key: sk-3, overrides: all }
+    - name: bound
+      key: sk-4
+      user: ada
+      organisation: acme
+      role: viewer
+      expires: 2027-01-31
+      routes: [fast]
+      models: [vllm/*, gpt-4o]
+      regions: [eu]
+      networks: [10.0.0.0/8, "::1"]
+      may_name: [feature, tags]
+      tags: { env: test }
+      log_payloads: redacted
+  secret: 0123456789abcdef
+  jwt:
+    - issuer: https://id.example.com/
+      name: acme
+      audience: [sluice, api]
+      jwks_url: https://id.example.com/keys
+      claims: { user: email, team: "https://acme/team", organisation: org, role: realm_access.roles, tags: tags }
+      roles: { gateway-admins: admin }
+    - { issuer: "https://other.example.com", audience: sluice }
 providers:
   vllm:
     dialect: openai
@@ -80,6 +103,7 @@ routes:
     hedge: { after: 800ms, share: 10% }
     max_attempts: 3
     max_cost: "0.05 USD"
+    limits: { requests_per_minute: 3000 }
   plain: { targets: [vllm/big] }
   split:
     strategy: complexity
@@ -102,8 +126,13 @@ routers:
     routes:
       chat: { targets: [vllm/small], on_limit: { downgrade: plain } }
   open:
+limits:
+  total: { requests_per_minute: 60000, burst: 2000 }
+  per_user: { tokens_per_minute: 100000 }
+  "team:platform": { cost: { amount: "5 USD", per: 1h }, concurrent: 50 }
 queue: { weights: { platform: 3 } }
 logging: { level: debug, payloads: none }
+retention: { attempts: 800d, rollups_hourly: 31d, rollups_daily: 3000d, poisoned: forever }
 `;
 
 /** What a simulated model costs unless configured: 0.15 and 0.60 USD per million tokens. */
@@ -150,17 +179,27 @@ describe('what is not configured', () => {
           bodyLimitBytes: 33_554_432,
           requestTimeoutMs: 600_000,
           keepAliveMs: 15_000,
+          trustedProxies: [],
         },
         nats: { url: undefined },
         database: { url: undefined },
         redis: { url: undefined },
         dataDir: '/srv/.sluice',
-        auth: { adminKey: undefined, keys: [] },
+        auth: { adminKey: undefined, secret: undefined, keys: [], jwt: [] },
         providers: [simulated],
         routes: [],
         routers: [],
+        limits: new Map(),
         queueWeights: new Map(),
+        budgets: [],
+        alerts: { webhooks: [] },
         logging: { level: 'info' },
+        retention: {
+          attemptsMs: 400 * DAY,
+          hourlyRollupsMs: 90 * DAY,
+          dailyRollupsMs: undefined,
+          poisonedMs: 30 * DAY,
+        },
       });
     },
   );
@@ -185,7 +224,10 @@ test('a file with every supported key', () => {
   const target = (provider: string, model: string) => ({ provider, model, weight: 1, tier: undefined });
   expect(config).toEqual({
     file: '/srv/etc/my.yaml',
-    server: { host: '0.0.0.0', port: 9_000, bodyLimitBytes: 1_048_576, requestTimeoutMs: 300_000, keepAliveMs: 10_000 },
+    server: {
+      ...{ host: '0.0.0.0', port: 9_000, bodyLimitBytes: 1_048_576, requestTimeoutMs: 300_000, keepAliveMs: 10_000 },
+      trustedProxies: ['10.0.0.0/8'],
+    },
     nats: { url: 'nats://a:4222,nats://b:4222' },
     database: { url: 'postgres://u:p@db/sluice' },
     redis: { url: 'redis://cache:6379/1' },
@@ -193,9 +235,34 @@ test('a file with every supported key', () => {
     auth: {
       adminKey: 'adm',
       keys: [
-        { name: 'ci', key: 'sk-1', team: 'platform', overrides: ['strategy', 'max_cost'] },
-        { name: 'dev', key: 'sk-2', team: undefined, overrides: [] },
-        { name: 'ops', key: 'sk-3', team: undefined, overrides: 'all' },
+        { name: 'ci', key: 'sk-1', team: 'platform', overrides: ['strategy', 'max_cost'], policy: {} },
+        { name: 'dev', key: 'sk-2', overrides: [], policy: {} },
+        { name: 'ops', key: 'sk-3', overrides: 'all', policy: {} },
+        {
+          ...{ name: 'bound', key: 'sk-4', user: 'ada', organisation: 'acme', overrides: 'all' },
+          policy: {
+            ...{ role: 'viewer', expiresEpochMs: Date.UTC(2027, 0, 31), routes: ['fast'] },
+            ...{ models: ['vllm/*', 'gpt-4o'], regions: ['eu'], networks: ['10.0.0.0/8', '::1'] },
+            ...{ mayName: ['feature', 'tags'], tags: { env: 'test' }, logPayloads: 'redacted' },
+          },
+        },
+      ],
+      secret: '0123456789abcdef',
+      jwt: [
+        {
+          ...{ issuer: 'https://id.example.com/', name: 'acme', audience: ['sluice', 'api'] },
+          jwksUrl: 'https://id.example.com/keys',
+          claims: {
+            ...{ user: 'email', team: 'https://acme/team', organisation: 'org' },
+            ...{ role: 'realm_access.roles', tags: 'tags' },
+          },
+          roles: new Map([['gateway-admins', 'admin']]),
+        },
+        {
+          ...{ issuer: 'https://other.example.com', name: 'other.example.com', audience: ['sluice'] },
+          claims: { user: 'sub' },
+          roles: new Map(),
+        },
       ],
     },
     providers: [
@@ -344,8 +411,23 @@ test('a file with every supported key', () => {
       },
       { name: 'open', overrides: {}, routes: [] },
     ],
+    limits: new Map([
+      ['total', [{ requestsPerMinute: 60_000, burst: 2_000 }]],
+      ['user:*', [{ tokensPerMinute: 100_000 }]],
+      ['team:platform', [{ cost: { nanoUsd: 5_000_000_000, perMs: 3_600_000 }, concurrent: 50 }]],
+      ['route:chat', [{ requestsPerMinute: 3_000 }]],
+      ['key:config:dev', [{ concurrent: 2 }]],
+    ]),
     queueWeights: new Map([['platform', 3]]),
+    budgets: [],
+    alerts: { webhooks: [] },
     logging: { level: 'debug' },
+    retention: {
+      attemptsMs: 800 * DAY,
+      hourlyRollupsMs: 31 * DAY,
+      dailyRollupsMs: 3_000 * DAY,
+      poisonedMs: undefined,
+    },
   });
 });
 

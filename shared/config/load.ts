@@ -29,6 +29,7 @@ const OVERRIDES: ReadonlyArray<{ readonly path: readonly [string, ...string[]]; 
   { path: ['server', 'port'], names: ['SLUICE_PORT', 'PORT'] },
   { path: ['data_dir'], names: ['SLUICE_DATA_DIR'] },
   { path: ['auth', 'admin_key'], names: ['SLUICE_ADMIN_KEY'] },
+  { path: ['auth', 'secret'], names: ['SLUICE_SECRET'] },
   { path: ['nats', 'url'], names: ['NATS_URL'] },
   { path: ['database', 'url'], names: ['DATABASE_URL'] },
   { path: ['redis', 'url'], names: ['REDIS_URL'] },

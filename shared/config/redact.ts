@@ -11,11 +11,15 @@ export function redactConfig(config: Config) {
     redis: { url: config.redis.url && withoutPassword(config.redis.url) },
     auth: {
       adminKey: config.auth.adminKey && HIDDEN,
+      secret: config.auth.secret && HIDDEN,
       keys: config.auth.keys.map((key) => ({ ...key, key: HIDDEN })),
+      jwt: config.auth.jwt.map(({ roles, ...issuer }) => ({ ...issuer, roles: Object.fromEntries(roles) })),
     },
     providers: config.providers.map(redactProvider),
     routes: config.routes.map(showRoute),
     routers: config.routers.map((router) => ({ ...router, routes: router.routes.map(showRoute) })),
+    alerts: { webhooks: config.alerts.webhooks.map(({ url }) => ({ url: new URL(url).origin, secret: HIDDEN })) },
+    limits: Object.fromEntries(config.limits),
     queueWeights: Object.fromEntries(config.queueWeights),
   };
 }

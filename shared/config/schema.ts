@@ -1,23 +1,16 @@
 import type { z } from 'zod';
-import {
-  choice,
-  duration,
-  eitherList,
-  integer,
-  list,
-  named,
-  secret,
-  section,
-  size,
-  text,
-  url,
-  urlList,
-} from './fields.ts';
+import { choice, duration, integer, list, named, section, size, text, url, urlList, wordOrDuration } from './fields.ts';
+import { authFields } from './schema/auth.ts';
+import { alertsFields, budgetsFields } from './schema/budgets.ts';
+import { limitsFields } from './schema/limits.ts';
+import { checkNetwork } from './schema/names.ts';
 import { providersFields } from './schema/providers.ts';
 import { routersFields, routesFields } from './schema/routes.ts';
-import { LONGEST, MINUTE, SECOND } from './schema/waits.ts';
-import { OVERRIDE_NAMES } from './types.ts';
-import type { OverridesAllowed } from './types.ts';
+import { HOUR, LONGEST, MINUTE, SECOND } from './schema/waits.ts';
+
+const DAY = 24 * HOUR;
+/** For less than a month nothing is kept: budgets of a month look back. For ever begins at a century. */
+const KEPT = { min: 31 * DAY, max: 36_525 * DAY };
 
 const DEFAULTS = {
   /** This machine only: who opens the door to others says so. */
@@ -30,6 +23,11 @@ const DEFAULTS = {
   /** Half of 30 s: proxies and load balancers cut connections that are silent for about 30 to 60 s. */
   keepAliveMs: 15 * SECOND,
   dataDir: '.sluice',
+  /** A year and the month that it began in: last year's same month can be looked at one by one. */
+  attemptsKept: 400 * DAY,
+  /** A quarter by hours; older times are told by days. */
+  hourlyKept: 90 * DAY,
+  poisonedKept: 30 * DAY,
 } as const;
 
 const serverFields = section({
@@ -38,20 +36,17 @@ const serverFields = section({
   body_limit: size({ min: 1_024, max: 1_024 ** 3 }).default(DEFAULTS.bodyLimitBytes),
   request_timeout: duration({ min: SECOND, max: LONGEST }).default(DEFAULTS.requestTimeoutMs),
   keep_alive: duration({ min: SECOND, max: 10 * MINUTE }).default(DEFAULTS.keepAliveMs),
+  trusted_proxies: list(text(checkNetwork)).default([]),
 });
 
-/** `all`, `none`, or a list of names. */
-const overridesFields = eitherList(
-  choice(['all', 'none']).transform((word): OverridesAllowed => (word === 'all' ? word : [])),
-  list(choice(OVERRIDE_NAMES)),
-);
+const kept = () => wordOrDuration('forever', KEPT);
 
-const keyFields = section(
-  { name: text(), key: secret(), team: text().optional(), overrides: overridesFields.default('all') },
-  ['budget'],
-);
-
-const authFields = section({ admin_key: secret().optional(), keys: list(keyFields).default([]) }, ['allow_anonymous']);
+const retentionFields = section({
+  attempts: kept().default(DEFAULTS.attemptsKept),
+  rollups_hourly: kept().default(DEFAULTS.hourlyKept),
+  rollups_daily: kept().default('forever'),
+  poisoned: wordOrDuration('forever', { ...KEPT, min: DAY }).default(DEFAULTS.poisonedKept),
+});
 
 /** The file as the user writes it, checked value by value; what concerns several values is in check-references.ts. */
 export const ConfigFile = section(
@@ -65,17 +60,21 @@ export const ConfigFile = section(
     providers: providersFields.prefault({}),
     routes: routesFields.prefault({}),
     routers: routersFields.prefault({}),
+    limits: limitsFields.prefault({}),
     queue: section({
       weights: named(
         () => undefined,
         () => integer({ min: 1, max: 1_000 }),
       ).prefault({}),
     }).prefault({}),
+    retention: retentionFields.prefault({}),
+    budgets: budgetsFields.default([]),
+    alerts: alertsFields.prefault({}),
     logging: section({
       level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
       payloads: choice(['none'], ['redacted', 'full']).default('none'),
     }).prefault({}),
   },
-  ['guardrails', 'limits', 'budgets', 'telemetry'],
+  ['guardrails', 'telemetry'],
 );
 export type ConfigFile = z.output<typeof ConfigFile>;

@@ -1,5 +1,10 @@
+import type { Period } from '../budgets.ts';
 import type { LogLevel } from '../log.ts';
+import type { OnBudgetEnd } from '../messages/rules.ts';
+import type { LimitTerms } from '../messages/rules.ts';
+import type { KeyPolicy, Role } from '../messages/key.ts';
 import type { Capability, Price } from '../pricing.ts';
+import type { ScopeName } from '../scope.ts';
 
 /** What a user configured, checked and complete: every default is filled in, every cross reference holds. Frozen. */
 export interface Config {
@@ -21,9 +26,52 @@ export interface Config {
   readonly routes: ReadonlyArray<RouteConfig>;
   /** Named routers: each is a door of its own, `/router/{name}/v1/...`. Names are unique. */
   readonly routers: ReadonlyArray<RouterConfig>;
+  /** By scope or pattern (shared/scope.ts), those of routes and keys too; several of one scope all hold. */
+  readonly limits: ReadonlyMap<ScopeName, ReadonlyArray<LimitTerms>>;
   /** Shares of tenants (a team, or a key that has none) in a waiting line, by name; 1 for those that are not here. */
   readonly queueWeights: ReadonlyMap<string, number>;
+  /** Those of `budgets`, then those of keys. Ids are unique. */
+  readonly budgets: ReadonlyArray<BudgetConfig>;
+  readonly alerts: { readonly webhooks: ReadonlyArray<WebhookConfig> };
   readonly logging: { readonly level: LogLevel };
+  readonly retention: RetentionConfig;
+}
+
+/** How long the ledger keeps what it has recorded, in milliseconds; undefined: for ever. The audit trail is always kept. */
+export interface RetentionConfig {
+  /** One by one; dropped by whole months. What they cost stays in the sums. */
+  readonly attemptsMs: number | undefined;
+  readonly hourlyRollupsMs: number | undefined;
+  readonly dailyRollupsMs: number | undefined;
+  /** Events that could never be recorded. */
+  readonly poisonedMs: number | undefined;
+}
+
+export interface BudgetPeriodConfig {
+  readonly per: Period;
+  /** The length of a `rolling` budget; null for all others. */
+  readonly rollingMs: number | null;
+}
+
+export interface BudgetConfig extends BudgetPeriodConfig {
+  /** The same for as long as scope, period, time zone and name are. */
+  readonly id: string;
+  readonly name: string;
+  /** Of shared/scope.ts; may be a pattern. A key is known by its id. */
+  readonly scope: string;
+  readonly amountNanoUsd: number;
+  readonly timeZone: string;
+  readonly isHard: boolean;
+  readonly onLimit: OnBudgetEnd;
+  /** Percents of the amount. */
+  readonly alertAt: ReadonlyArray<number>;
+}
+
+/** Who is told when budgets reach their thresholds. */
+export interface WebhookConfig {
+  readonly url: string;
+  /** Signs what is sent. */
+  readonly secret: string;
 }
 
 export interface ServerConfig {
@@ -35,12 +83,18 @@ export interface ServerConfig {
   readonly requestTimeoutMs: number;
   /** How long a stream may be silent before an SSE comment line is sent. */
   readonly keepAliveMs: number;
+  /** Networks (CIDR) of proxies whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: ReadonlyArray<string>;
 }
 
 export interface AuthConfig {
   /** undefined: made at first start. */
   readonly adminKey: string | undefined;
+  /** Under which the ledger keeps the hashes of tokens; undefined: made at first start, in the data folder. */
+  readonly secret: string | undefined;
   readonly keys: ReadonlyArray<KeyConfig>;
+  /** Whose bearer tokens (JWT) stand for users. Issuers and names are unique. */
+  readonly jwt: ReadonlyArray<IssuerConfig>;
 }
 
 /** A client key as it stands in the file; `name` and `key` are both unique. */
@@ -48,8 +102,33 @@ export interface KeyConfig {
   readonly name: string;
   readonly key: string;
   readonly team: string | undefined;
+  readonly user: string | undefined;
+  readonly organisation: string | undefined;
   /** What a request with this key may say of its own routing. */
   readonly overrides: OverridesAllowed;
+  readonly policy: Readonly<KeyPolicy>;
+}
+
+/** Who signs tokens, and what their claims mean. */
+export interface IssuerConfig {
+  /** What its tokens say as `iss`, to the letter. */
+  readonly issuer: string;
+  /** Stands for it in usage and scopes: `key:jwt:<name>`. */
+  readonly name: string;
+  /** One of these must be the token's. Never empty. */
+  readonly audience: ReadonlyArray<string>;
+  /** undefined: its discovery document says (`/.well-known/openid-configuration`). */
+  readonly jwksUrl: string | undefined;
+  /** Names of claims; dots lead into objects. undefined: none. */
+  readonly claims: {
+    readonly user: string;
+    readonly team: string | undefined;
+    readonly organisation: string | undefined;
+    readonly role: string | undefined;
+    readonly tags: string | undefined;
+  };
+  /** What a value of the role's claim stands for; values that are not here are callers'. */
+  readonly roles: ReadonlyMap<string, Role>;
 }
 
 /** `all`, or the names of the overrides that are allowed. */

@@ -30,7 +30,7 @@ export function toOpenAiError(error: GatewayError): OpenAiErrorAnswer {
   const said = providersVerdict(error);
   // Of a mistake of the caller's that another deployment might have taken, all have been asked.
   const isFinal = policy.retry === 'never' || (policy.retry === 'elsewhere' && policy.type === 'invalid_request_error');
-  const headers: Record<string, string> = { 'x-should-retry': isFinal ? 'false' : 'true' };
+  const headers: Record<string, string> = { ...error.headers, 'x-should-retry': isFinal ? 'false' : 'true' };
   if (retryAfterMs !== undefined) {
     headers['retry-after'] = String(Math.ceil(retryAfterMs / 1_000));
     headers['retry-after-ms'] = String(Math.ceil(retryAfterMs));

@@ -42,6 +42,10 @@ export interface ParsedRequest extends Demand {
   readonly streamOptionsAt: ByteRange | null;
   /** Whose requests belong together: `prompt_cache_key`, `safety_identifier` or `user`, the first that is there. */
   readonly kin: string | undefined;
+  /** Whom it is for: `safety_identifier`, else `user`. */
+  readonly endUser: string | undefined;
+  /** Unread. */
+  readonly metadata: unknown;
   /** The member `sluice`: what the request says of its own routing, unread. undefined: it is not there. */
   readonly sluice: unknown;
   /** Where that member stands, its comma with it: for no provider to see. */
@@ -71,6 +75,8 @@ function parseChat(value: Fields, body: Buffer): ParsedRequest {
     modelAt: locate(body, 'model', true) as ByteRange,
     streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
     kin: kinOf(value),
+    endUser: endUserOf(value),
+    metadata: value['metadata'],
     sluice: value['sluice'],
     dropAt: locateSluice(value, body),
     ...readChatDemand(value, body),
@@ -89,6 +95,8 @@ function parseEmbeddings(value: Fields, body: Buffer): ParsedRequest {
     modelAt: locate(body, 'model', true) as ByteRange,
     streamOptionsAt: null,
     kin: kinOf(value),
+    endUser: endUserOf(value),
+    metadata: value['metadata'],
     sluice: value['sluice'],
     dropAt: locateSluice(value, body),
     ...readEmbeddingsDemand(value['input'], body),
@@ -100,6 +108,11 @@ function parseEmbeddings(value: Fields, body: Buffer): ParsedRequest {
 function kinOf({ prompt_cache_key, safety_identifier, user }: Fields): string | undefined {
   return [prompt_cache_key, safety_identifier, user].find((name) => typeof name === 'string' && name !== '') as
     string | undefined;
+}
+
+/** The name that is meant for this before the one that it replaces. */
+function endUserOf({ safety_identifier, user }: Fields): string | undefined {
+  return [safety_identifier, user].find((name) => typeof name === 'string' && name !== '') as string | undefined;
 }
 
 function parseObject(body: Buffer): Fields {

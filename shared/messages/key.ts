@@ -8,19 +8,25 @@ export type KeyQuery = z.infer<typeof KeyQuery>;
 export const ROLES = ['owner', 'admin', 'viewer', 'team_admin'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** What requests say of themselves. */
+export const MAY_NAME = ['user', 'feature', 'session', 'tags'] as const;
+
 /** What a key may do; each field absent: no restriction, or the default. */
 export const KeyPolicy = z.looseObject({
   /** Of the admin API; absent: a caller, who may use models and no more. */
   role: z.enum(ROLES).optional(),
+  /** Of the token that was asked about: an old one ends before its key does. */
   expiresEpochMs: z.number().optional(),
+  /** Switched off by an operator, until it is switched on again. */
+  isBlocked: z.boolean().optional(),
+  /** As soon as routes or models are named, only these may be asked for. Model names as a client sends them, or `provider/*`. */
   routes: z.array(z.string()).optional(),
-  /** Model names as a client sends them, or `provider/*`. */
   models: z.array(z.string()).optional(),
   regions: z.array(z.string()).optional(),
   /** Source networks, CIDR. */
   networks: z.array(z.string()).optional(),
   /** What its requests may say of themselves; absent: all of it. */
-  mayName: z.array(z.enum(['user', 'feature', 'session', 'tags'])).optional(),
+  mayName: z.array(z.enum(MAY_NAME)).optional(),
   /** Tags that each of its requests has; a request's own of the same name do not replace them. */
   tags: z.record(z.string(), z.string()).optional(),
   logPayloads: z.enum(['none', 'redacted', 'full']).optional(),
@@ -34,7 +40,3 @@ export const KeyAnswer = z.looseObject({
   policy: KeyPolicy.optional(),
 });
 export type KeyAnswer = z.infer<typeof KeyAnswer>;
-
-/** ledger, CLI → every ingress, core NATS: forget what you know of this key. A lost message costs one cache lifetime. */
-export const KeyChanged = z.looseObject({ v: z.literal(1), hash: z.string() });
-export type KeyChanged = z.infer<typeof KeyChanged>;

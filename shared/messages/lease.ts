@@ -64,7 +64,8 @@ export type LeaseAnswer = z.infer<typeof LeaseAnswer>;
 /**
  * ingress → ledger, request, every few seconds and whenever a lease is given back: how its leases stand. `keep` is what the
  * ingress still holds it to: consumed and reserved so far, and what it wants to keep; never more than was granted. With
- * `isClosed` it reserves nothing from it any more, and what was consumed and reserved is settled by the events.
+ * `isClosed` it reserves nothing from it any more, and what was consumed is settled by the events: what they have not
+ * settled when the lease expires returns to the budget. So a lease is reported for as long as something is reserved from it.
  */
 export const LeaseReport = z.looseObject({
   v: z.literal(1),

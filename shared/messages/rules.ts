@@ -51,7 +51,10 @@ export type ScopeRules = z.infer<typeof ScopeRules>;
 export const RulesQuery = z.looseObject({ v: z.literal(1), scopes: z.array(z.string()).max(64) });
 export type RulesQuery = z.infer<typeof RulesQuery>;
 
-/** ledger → ingress. A scope that is not named has no rules, nor has any scope of a kind that is not in `kinds`. */
+/**
+ * ledger → ingress. A scope that is not named has no rules. `kinds` says for whom there are rules at all: `user` for rules
+ * of users by name, `user:*` for those of each user apart; nobody need ask about what is in neither.
+ */
 export const RulesAnswer = z.looseObject({
   v: z.literal(1),
   revision: z.number(),

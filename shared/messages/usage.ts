@@ -53,6 +53,8 @@ export const UsageRecorded = z.looseObject({
   feature: name.nullish(),
   session: name.nullish(),
   tags: z.record(name, name).nullish(),
+  /** The id of the scope `model:` that it was admitted under; absent: `model`. */
+  modelScope: name.nullish(),
   /** When its request was reserved, which decides the budgets' windows; absent: `startedEpochMs`. */
   admittedEpochMs: z.int().nonnegative().nullish(),
   /** What was reserved for it, nano-dollars. */

@@ -9,6 +9,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { writeMeasured } from '../support/measured-block.ts';
 import { settle } from './account.ts';
 import type { Account } from './account.ts';
+import { measureAdmissions } from './admission.ts';
+import type { AdmissionCost } from './admission.ts';
 import { measureDecisions } from './decisions.ts';
 import type { Decision } from './decisions.ts';
 import type { GatewayOptions } from './gateway.ts';
@@ -18,6 +20,8 @@ import { describeMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
 import { measureHeld } from './held.ts';
 import type { Held } from './held.ts';
+import { measureLedger } from './ledger.ts';
+import type { LedgerResult } from './ledger.ts';
 import { measure, warmUp } from './measure.ts';
 import type { Measurement } from './measure.ts';
 import { measureMemory } from './memory.ts';
@@ -27,7 +31,7 @@ import { startBenchProvider } from './provider.ts';
 import type { BenchProvider } from './provider.ts';
 import { report } from './report.ts';
 import type { Run } from './report.ts';
-import { GROUPS, hangScenario, RULES_SCENARIOS, rulesWindow, scenarios } from './scenarios.ts';
+import { GROUPS, admissionRequests, hangScenario, RULES_SCENARIOS, rulesWindow, scenarios } from './scenarios.ts';
 import type { Group, RulesScenario, Scenario } from './scenarios.ts';
 import { directSide, startSluice, startYardstick } from './sides.ts';
 import type { Side } from './sides.ts';
@@ -43,12 +47,16 @@ interface Flags {
   readonly out?: string;
   readonly profile?: string;
   readonly writeDocs?: true;
+  readonly events?: number;
 }
 
 const DOCS = fileURLToPath(new URL('../../docs/performance.md', import.meta.url));
 /** Not in git. */
 const PROFILES = '.sluice/profiles';
 const PROFILE_ROWS = 25;
+/** A mid-sized company's month. */
+const LEDGER_EVENTS = 1_000_000;
+const LEDGER_EVENTS_QUICK = 100_000;
 
 class Bench {
   readonly #flags: Flags;
@@ -60,8 +68,10 @@ class Bench {
   readonly held: Held[] = [];
   readonly hung: Hung[] = [];
   readonly decisions: Decision[] = [];
+  readonly admissions: AdmissionCost[] = [];
   readonly mishaps: string[] = [];
   memory: MemoryResult | undefined;
+  ledger: LedgerResult | undefined;
   machine: Machine | undefined;
 
   constructor(flags: Flags, provider: BenchProvider) {
@@ -74,6 +84,7 @@ class Bench {
   async run(): Promise<void> {
     const isWanted = (group: Group): boolean => this.#flags.only?.includes(group) ?? true;
     if (isWanted('decide')) this.#decide();
+    if (isWanted('admission')) await this.#admit();
     const wanted = scenarios(this.#flags.quick === true).filter(({ group }) => isWanted(group));
     const shared = wanted.filter(({ isFresh }) => !isFresh);
     const fresh = wanted.filter(({ isFresh }) => isFresh);
@@ -96,6 +107,7 @@ class Bench {
     if (isWanted('rules')) await this.#rules();
     if (isWanted('hang')) await this.#hang();
     if (isWanted('memory')) await this.#memory();
+    if (isWanted('ledger')) await this.#ledger();
   }
 
   async stop(): Promise<void> {
@@ -125,6 +137,14 @@ class Bench {
     progress('decisions of the router');
     for (let round = 1; round <= this.rounds; round++)
       this.decisions.push(...measureDecisions(round, this.#flags.quick === true));
+    this.machine ??= describeMachine();
+  }
+
+  async #admit(): Promise<void> {
+    progress('limits of one request');
+    const requests = admissionRequests(this.#flags.quick === true);
+    for (let round = 1; round <= this.rounds; round++)
+      this.admissions.push(...(await measureAdmissions(round, requests)));
     this.machine ??= describeMachine();
   }
 
@@ -178,6 +198,14 @@ class Bench {
     progress('memory: counting what is left after many requests');
     this.memory = await measureMemory({ side, provider: this.#provider, round: 1 }, this.#flags.quick === true);
     await this.#close('memory', side);
+  }
+
+  /** Alone: no gateway runs meanwhile. */
+  async #ledger(): Promise<void> {
+    const isQuick = this.#flags.quick === true;
+    const events = this.#flags.events ?? (isQuick ? LEDGER_EVENTS_QUICK : LEDGER_EVENTS);
+    this.ledger = await measureLedger({ events, isQuick, tell: progress });
+    this.machine ??= describeMachine({ postgres: this.ledger.postgres });
   }
 
   async #withSides(what: string, work: (sides: readonly Side[]) => Promise<void>): Promise<void> {
@@ -283,12 +311,18 @@ function parseRounds(text: string): number {
   return Number(text);
 }
 
+function parseEvents(text: string): number {
+  if (!/^[1-9]\d{3,8}$/.test(text)) throw new InvalidArgumentError('It is a number from 1000 to 999999999.');
+  return Number(text);
+}
+
 /** What the figures depend on, without this machine's paths. */
-function commandOf({ quick, only, rounds, processes, profile }: Flags): string {
+function commandOf({ quick, only, rounds, processes, profile, events }: Flags): string {
   const words = [
     ...(quick ? ['--quick'] : []),
     ...(only === undefined ? [] : ['--only', only.join(',')]),
     ...(rounds === undefined ? [] : ['--rounds', String(rounds)]),
+    ...(events === undefined ? [] : ['--events', String(events)]),
     ...(processes ? ['--processes'] : []),
     ...(profile === undefined ? [] : ['--profile']),
   ];
@@ -301,6 +335,7 @@ const program = new Command('npm run bench --')
   .option('--json', 'print JSON')
   .addOption(new Option('--only <groups>', `of ${GROUPS.join(', ')}`).argParser(parseGroups))
   .addOption(new Option('--rounds <n>', 'how often (default: 2; with --quick 1)').argParser(parseRounds))
+  .addOption(new Option('--events <n>', 'that the ledger reports on (default: 1000000)').argParser(parseEvents))
   .option('--nats <binary>', 'the nats-server to run')
   .option('--processes', 'each service a process of its own')
   .option('--out <file>', 'write the results as JSON, too')
@@ -333,8 +368,8 @@ const run: Run = {
   isScaledOut: flags.processes === true,
   machine: bench.machine,
 };
-const { measurements, accounts, memory, held, hung, decisions, mishaps } = bench;
-const results = { measurements, accounts, memory, held, hung, decisions, mishaps };
+const { measurements, accounts, memory, ledger, held, hung, decisions, admissions, mishaps } = bench;
+const results = { measurements, accounts, memory, ledger, held, hung, decisions, admissions, mishaps };
 const targets = checkTargets(results);
 const problems = findProblems(results);
 const whole = JSON.stringify({ run, targets, problems, ...results }, null, 2);

@@ -18,7 +18,7 @@ import {
 } from './figures.ts';
 import type { Figure } from './figures.ts';
 import type { Machine } from './machine.ts';
-import { DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS, RULES_SCENARIOS } from './scenarios.ts';
+import { ADMISSION_KEYS, DECISION_SIZES, DECISION_STRATEGIES, HANG_WINDOWS, RULES_SCENARIOS } from './scenarios.ts';
 import type { ScenarioName } from './scenarios.ts';
 import { SIDES } from './sides.ts';
 import type { Part, SideName } from './sides.ts';
@@ -48,8 +48,12 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
     section('One provider hangs: 300 requests/s at another', hangRows(figures)),
     section('What the clients of the provider that hangs saw, 50 requests/s', hungRows(results)),
     section('One decision of the router', decisionRows(results)),
+    section('Limits of one request, at 8 scopes in requests, tokens, cost and concurrency', admissionRows(results)),
     section('Memory of 1,000 streams', memoryRows(figures, results)),
     section('Memory after many requests', heapRows(results)),
+    section('The ledger: usage events into Postgres, durable', ledgerRows(results)),
+    section('The ledger: how far it is behind', lagRows(results)),
+    section(reportsTitle(results), reportRows(results)),
     section('Accounts: what the provider served, what the ledger has', accountRows(results)),
     section(`Targets: ${targets.filter(({ isMet }) => isMet).length} of ${targets.length} met`, targetRows(targets)),
     problems.length === 0 ? '' : `**Broken:**\n\n${problems.map((problem) => `- ${problem}`).join('\n')}`,
@@ -211,6 +215,21 @@ function decisionRows({ decisions }: Results): Row[] {
   return [['deployments', ...DECISION_STRATEGIES.map((strategy) => `${strategy} µs`)], ...rows];
 }
 
+function admissionRows({ admissions }: Results): Row[] {
+  const us = (where: 'process' | 'redis', keys: number, quantile: 'p50Us' | 'p99Us'): string => {
+    const found = admissions.filter((one) => one.where === where && one.keys === keys);
+    return show(figure(found.map((one) => one[quantile])), where === 'process' ? 1 : 0);
+  };
+  const rows = (admissions.length > 0 ? ADMISSION_KEYS : []).map((keys) => [
+    decimal(keys, 0),
+    us('process', keys, 'p50Us'),
+    us('process', keys, 'p99Us'),
+    us('redis', keys, 'p50Us'),
+    us('redis', keys, 'p99Us'),
+  ]);
+  return [['keys', 'in process: p50 µs', 'p99 µs', 'in Redis: p50 µs', 'p99 µs'], ...rows];
+}
+
 function memoryRows(figures: Figures, { held }: Results): Row[] {
   const scenario = 'streams-1000';
   const parts: ReadonlyArray<readonly [SideName, Part]> = [
@@ -251,6 +270,31 @@ function heapRows({ memory }: Results): Row[] {
       mib(look.residentBytes),
     ]),
   ];
+}
+
+function ledgerRows({ ledger }: Results): Row[] {
+  const rows = (ledger?.throughput ?? []).map(({ what, postgres, events, perSecond }) => [
+    ...[what, postgres, decimal(events, 0), decimal(perSecond, 0)],
+  ]);
+  return [['events', 'Postgres', 'how many', 'events/s'], ...rows];
+}
+
+function lagRows({ ledger }: Results): Row[] {
+  const rows = (ledger === undefined ? [] : [ledger.lag]).map(({ perSecond, events, p50Ms, p99Ms }) => [
+    ...[decimal(perSecond, 0), decimal(events, 0), decimal(p50Ms, 0), decimal(p99Ms, 0)],
+  ]);
+  return [['events/s', 'how many', 'from worker to commit, p50 ms', 'p99 ms'], ...rows];
+}
+
+function reportsTitle({ ledger }: Results): string {
+  return `The ledger: reports over ${decimal(ledger?.events ?? 0, 0)} events of thirty days`;
+}
+
+function reportRows({ ledger }: Results): Row[] {
+  const rows = (ledger?.reports ?? []).map((one) => [
+    ...[one.what, decimal(one.rows, 0), decimal(one.p50Ms, 0), decimal(one.p95Ms, 0)],
+  ]);
+  return [['report', 'rows', 'p50, ms', 'p95, ms'], ...rows];
 }
 
 function accountRows({ accounts }: Results): Row[] {

@@ -1,7 +1,7 @@
 /** What is loaded, and how. The prompts are those of the measurements of other gateways (docs/performance.md). */
 import type { LoadOptions } from './loadgen.ts';
 
-export const GROUPS = ['plain', 'open', 'streams', 'rules', 'hang', 'decide', 'memory'] as const;
+export const GROUPS = ['plain', 'open', 'streams', 'rules', 'hang', 'decide', 'admission', 'memory', 'ledger'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export type ScenarioName =
@@ -145,6 +145,12 @@ export const DECISION_SIZES = [2, 100, 1_000] as const;
 export const DECISION_STRATEGIES = ['peak_ewma', 'ordered'] as const;
 export function decisionMs(isQuick: boolean): number {
   return isQuick ? 100 : 300;
+}
+
+/** How many keys have counters when the limits of a request are taken, and how many requests are measured. */
+export const ADMISSION_KEYS = [1, 10_000, 1_000_000] as const;
+export function admissionRequests(isQuick: boolean): { readonly inProcess: number; readonly inRedis: number } {
+  return isQuick ? { inProcess: 50_000, inRedis: 2_000 } : { inProcess: 200_000, inRedis: 10_000 };
 }
 
 /** Requests before the first look at the heap, and before the second. */

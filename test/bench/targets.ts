@@ -1,6 +1,7 @@
 /** What the project has set itself. */
 import { DECISION_TARGET } from '../simulate/decision-cost.ts';
 import type { Account } from './account.ts';
+import type { AdmissionCost } from './admission.ts';
 import type { Decision } from './decisions.ts';
 import {
   Figures,
@@ -17,16 +18,19 @@ import {
 import type { Figure } from './figures.ts';
 import type { Hung } from './hang.ts';
 import type { Held } from './held.ts';
+import type { LedgerResult } from './ledger.ts';
 import type { Measurement } from './measure.ts';
 import type { MemoryResult } from './memory.ts';
-import { DECISION_STRATEGIES } from './scenarios.ts';
+import { ADMISSION_KEYS, DECISION_STRATEGIES } from './scenarios.ts';
 
 export interface Results {
   readonly measurements: readonly Measurement[];
   readonly memory: MemoryResult | undefined;
+  readonly ledger: LedgerResult | undefined;
   readonly held: readonly Held[];
   readonly hung: readonly Hung[];
   readonly decisions: readonly Decision[];
+  readonly admissions: readonly AdmissionCost[];
   /** What went wrong outside of the measurements. */
   readonly mishaps: readonly string[];
   readonly accounts: readonly Account[];
@@ -42,7 +46,15 @@ export interface Target {
 }
 
 /** Only those of scenarios that ran, and only where there is a figure. */
-export function checkTargets({ measurements, memory, accounts, hung, decisions }: Results): Target[] {
+export function checkTargets({
+  measurements,
+  memory,
+  ledger,
+  accounts,
+  hung,
+  decisions,
+  admissions,
+}: Results): Target[] {
   const figures = new Figures(measurements);
   const targets: Target[] = [];
   const atLeast = (what: string, unit: string, bound: number, found: Figure | undefined): void => {
@@ -116,10 +128,26 @@ export function checkTargets({ measurements, memory, accounts, hung, decisions }
     const what = `one decision at ${deployments} deployments, ${strategy}`;
     atMost(what, 'µs', us, figure(found.map((one) => one.us)));
   }
+  const [, , mostKeys] = ADMISSION_KEYS;
+  const admitted = admissions.filter(({ where, keys }) => where === 'process' && keys === mostKeys);
+  const what = `limits of one request at 8 scopes, in process, ${mostKeys.toLocaleString('en')} keys, p50`;
+  atMost(what, 'µs', 5, figure(admitted.map(({ p50Us }) => p50Us)));
   if (memory !== undefined) {
     const { first, last } = memory;
     const what = `heap after ${last.requests.toLocaleString('en')} requests, of that after ${first.requests.toLocaleString('en')}`;
     atMost(what, '×', 1.1, figure([last.heapBytes / first.heapBytes]));
+  }
+  if (ledger !== undefined) {
+    const drained = ledger.throughput.find(({ postgres }) => postgres === 'embedded');
+    atLeast(
+      'usage events from JetStream into the embedded Postgres',
+      'events/s',
+      4_000,
+      figure([drained?.perSecond ?? NaN]),
+    );
+    atMost(`the ledger’s lag at ${ledger.lag.perSecond} events/s, p99`, 'ms', 500, figure([ledger.lag.p99Ms]));
+    const slowest = Math.max(...ledger.reports.map(({ p95Ms }) => p95Ms));
+    atMost(`the slowest report over ${ledger.events.toLocaleString('en')} events, p95`, 'ms', 200, figure([slowest]));
   }
   if (measurements.length > 0) atMost('requests that hang', 'requests', 0, figure([hangs(measurements, memory, hung)]));
   if (accounts.length > 0) {

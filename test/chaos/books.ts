@@ -52,7 +52,8 @@ export function readBooks(databaseUrl: string): Promise<Books> {
       'select count(*)::int as open from budget_leases where not is_closed',
     );
     const rollup = await client.query<{ cost: string }>(
-      'select coalesce(sum(cost_nano_usd), 0)::bigint as cost from usage_daily',
+      // The main cube: users and tags are counted again in theirs.
+      'select coalesce(sum(cost_nano_usd), 0)::bigint as cost from usage_daily where cube = 1',
     );
     await client.query('commit');
     return {

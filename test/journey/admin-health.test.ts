@@ -8,6 +8,7 @@ import { createLog } from '../../shared/log.ts';
 import type { WorkerBeat } from '../../shared/messages/beat.ts';
 import { beatSubject } from '../../shared/subjects.ts';
 import type { HealthPicture } from '../../services/ingress/core/health-picture.ts';
+import { testSecret } from '../support/gateway.ts';
 import { startJourney } from '../support/journey.ts';
 import type { Journey } from '../support/journey.ts';
 import { expectOpenAiError } from '../support/openai-error.ts';
@@ -21,7 +22,7 @@ beforeAll(async () => {
   const log = createLog('silent', 'test');
   bus = await Bus.connect({ url: journey.gateway.nats.url, name: 'test', log });
   const database = openDatabase({ url: journey.gateway.databaseUrl, log });
-  const { token } = await createKey(database, { name: 'operator', isAdmin: true });
+  const { token } = await createKey(database, { name: 'operator', role: 'owner' }, testSecret);
   await database.destroy();
   admin = { authorization: `Bearer ${token}` };
 });

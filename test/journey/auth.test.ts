@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openDatabase } from '../../services/ledger/database.ts';
-import { announceKeyChange, createKey, revokeKey } from '../../services/ledger/keys.ts';
+import { createKey, revokeKey } from '../../services/ledger/keys.ts';
+import { announceRules, inOneRevision } from '../../services/ledger/revision.ts';
 import type { Database } from '../../services/ledger/schema.ts';
 import { Bus } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
-import { startTestGateway, TEST_KEY } from '../support/gateway.ts';
+import { startTestGateway, TEST_KEY, testSecret } from '../support/gateway.ts';
 import type { TestGateway } from '../support/gateway.ts';
 import { expectOpenAiError } from '../support/openai-error.ts';
 import { startProvider } from '../support/provider.ts';
@@ -137,12 +138,12 @@ describe('a request is refused', () => {
 
 describe('a key of the ledger', () => {
   test('is taken as soon as it was made', async () => {
-    const { token } = await createKey(database, { name: 'made', team: 'makers' });
+    const { token } = await createKey(database, { name: 'made', team: 'makers' }, testSecret);
     expect(await statusOf(token)).toBe(200);
   });
 
   test('says who asked, in the ledger', async () => {
-    const { token, id } = await createKey(database, { name: 'billed', team: 'payers' });
+    const { token, id } = await createKey(database, { name: 'billed', team: 'payers' }, testSecret);
     const response = await ask({ 'x-api-key': token });
     await response.text();
     const requestId = response.headers.get('x-request-id');
@@ -154,17 +155,18 @@ describe('a key of the ledger', () => {
   });
 
   test('works no more within a second of its end', async () => {
-    const { token } = await createKey(database, { name: 'short-lived' });
+    const { token, id } = await createKey(database, { name: 'short-lived' }, testSecret);
     expect(await statusOf(token)).toBe(200);
     const revokedAt = performance.now();
-    announceKeyChange(bus, await revokeKey(database, 'short-lived'));
+    const { revision } = await inOneRevision(database, (tx) => revokeKey(tx, id));
+    announceRules(bus, { revision, keys: [id] });
     await bus.flush();
     while ((await statusOf(token)) === 200) expect(performance.now() - revokedAt).toBeLessThan(1_000);
     await expectOpenAiError(await ask({ authorization: `Bearer ${token}` }), 'invalid_api_key');
   });
 
   test('a hundred requests at once with a new key are served', async () => {
-    const { token } = await createKey(database, { name: 'many' });
+    const { token } = await createKey(database, { name: 'many' }, testSecret);
     const statuses = await Promise.all(Array.from({ length: 100 }, () => statusOf(token)));
     expect(new Set(statuses)).toEqual(new Set([200]));
   });
@@ -172,8 +174,8 @@ describe('a key of the ledger', () => {
 
 describe('while the ledger is away', () => {
   test('keys that are known go on, others are told to come back', async () => {
-    const known = await createKey(database, { name: 'known' });
-    const unknown = await createKey(database, { name: 'not-asked-yet' });
+    const known = await createKey(database, { name: 'known' }, testSecret);
+    const unknown = await createKey(database, { name: 'not-asked-yet' }, testSecret);
     expect(await statusOf(known.token)).toBe(200);
     await gateway.services.ledger.stop();
     expect(await statusOf(known.token)).toBe(200);

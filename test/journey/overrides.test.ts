@@ -3,6 +3,7 @@ import { openDatabase } from '../../services/ledger/database.ts';
 import { createKey } from '../../services/ledger/keys.ts';
 import type { NewKey } from '../../services/ledger/keys.ts';
 import { createLog } from '../../shared/log.ts';
+import { testSecret } from '../support/gateway.ts';
 import { errorOf, requestIdOf, startJourney } from '../support/journey.ts';
 import type { Journey } from '../support/journey.ts';
 import { expectOpenAiError } from '../support/openai-error.ts';
@@ -126,7 +127,7 @@ test('a deadline of the body’s is the request’s, unless a header names anoth
 describe('a key of the ledger', () => {
   const keyWith = async (fields: NewKey): Promise<Record<string, string>> => {
     const db = openDatabase({ url: journey.gateway.databaseUrl, log: createLog('silent', 'test') });
-    const { token } = await createKey(db, fields);
+    const { token } = await createKey(db, fields, testSecret);
     await db.destroy();
     return { authorization: `Bearer ${token}` };
   };

@@ -284,8 +284,8 @@ test.each([
   for (const role of heardBy) await expectDropped(role, subjects.beatSubject(from, 'nobody'), BROKEN_BEATS);
 });
 
-test('broken news of keys are dropped', async () => {
-  await expectDropped('ingress', subjects.KEYS_CHANGED, BROKEN_BEATS);
+test('broken news of keys and rules are dropped', async () => {
+  await expectDropped('ingress', subjects.RULES_CHANGED, BROKEN_BEATS);
 });
 
 test('a broken question for a key is dropped by the ledger', async () => {

@@ -2,6 +2,7 @@ import { Registry } from 'prom-client';
 import { withConnection } from '../../infra/servers/postgres-database.ts';
 import { runIngress, runLedger, runRouter, runWorker } from '../../infra/services.ts';
 import type { RunningIngress, RunningService } from '../../infra/services.ts';
+import { KeySecret } from '../../services/ledger/key-secret.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { Config } from '../../shared/config.ts';
 import { loadConfig } from '../../shared/config.ts';
@@ -11,12 +12,17 @@ import { freshDatabase, freshNats } from './fresh.ts';
 import type { TestNats } from './servers.ts';
 
 export const TEST_KEY = 'sk-test-of-the-journey';
+const TEST_SECRET_TEXT = 'the secret of journeys';
+/** Under which the gateway's ledger keeps keys: for tests that make some. */
+export const testSecret = new KeySecret(TEST_SECRET_TEXT);
 
 export interface TestGatewayOptions {
   /** What a user would write below `providers:` and so on; `auth` and `server` are filled in. */
   readonly yaml: string;
   /** Further keys of `server`, as YAML between braces: `keep_alive: 1s`. */
   readonly server?: string;
+  /** Further keys of `auth`, as YAML below it, indented. */
+  readonly auth?: string;
   /** A level for the lines on stdout, or a log of the test's own, to read what was logged. */
   readonly log?: LogLevel | Log;
 }
@@ -67,10 +73,11 @@ export interface TestGateway {
 export async function startTestGateway({
   yaml,
   server,
+  auth,
   log: logTo = 'error',
 }: TestGatewayOptions): Promise<TestGateway> {
   const [nats, database] = await Promise.all([freshNats(), freshDatabase()]);
-  const config = testConfig(yaml, server);
+  const config = testConfig(yaml, server, auth);
   const log = typeof logTo === 'string' ? createLog(logTo, 'test') : logTo;
   const base = { config, natsUrl: nats.url, clock: systemClock, log, registry: new Registry() };
   const ledger = await runLedger({ ...base, databaseUrl: database.url });
@@ -108,8 +115,8 @@ export async function startTestGateway({
   };
 }
 
-export function testConfig(yaml: string, server = ''): Config {
-  const text = `auth:\n  keys: [{ name: test, key: ${TEST_KEY}, team: testers }]\nserver: { port: 0, body_limit: 32MiB, ${server} }\n${yaml}`;
+export function testConfig(yaml: string, server = '', auth = ''): Config {
+  const text = `auth:\n  secret: ${TEST_SECRET_TEXT}\n  keys: [{ name: test, key: ${TEST_KEY}, team: testers }]\n${auth}\nserver: { port: 0, body_limit: 32MiB, ${server} }\n${yaml}`;
   return loadConfig({ argv: { config: '/test/sluice.yaml' }, env: {}, cwd: '/test', readFile: () => text });
 }
 

@@ -20,6 +20,7 @@ export interface JourneyOptions extends Omit<TestGatewayOptions, 'yaml'> {
    */
   readonly providers: Readonly<Record<string, string | Played>>;
   readonly routes?: Readonly<Record<string, unknown>>;
+  readonly limits?: Readonly<Record<string, unknown>>;
   readonly defaults?: string;
   readonly redisUrl?: string;
 }
@@ -47,6 +48,7 @@ export const PRICE = { input: '1 USD', output: '2 USD' };
 export async function startJourney({
   providers,
   routes = {},
+  limits = {},
   defaults = 'n=8',
   redisUrl,
   ...options
@@ -60,7 +62,7 @@ export async function startJourney({
   });
   // YAML takes JSON as it is.
   const redis = redisUrl === undefined ? '' : `redis: { url: '${redisUrl}' }\n`;
-  const yaml = `providers: ${JSON.stringify(Object.fromEntries(configured))}\nroutes: ${JSON.stringify(routes)}\n${redis}`;
+  const yaml = `providers: ${JSON.stringify(Object.fromEntries(configured))}\nroutes: ${JSON.stringify(routes)}\nlimits: ${JSON.stringify(limits)}\n${redis}`;
   const gateway = await startTestGateway({ yaml, ...options });
   const seriesOf = (name: string): Counters[] =>
     Object.entries(provider.stats().byLabelKeyModel).flatMap(([series, counters]) =>

@@ -67,6 +67,8 @@ export interface TaskTerms {
   readonly creditBytes: number;
   /** The stream that it goes on with. */
   readonly continues?: TaskHead['continues'];
+  /** Attempts that failed before it, oldest first. */
+  readonly earlier?: TaskHead['earlier'];
   /** Whom it is charged to. */
   readonly account?: TaskHead['account'];
   readonly outputTokensBound?: TaskHead['outputTokensBound'];
@@ -76,7 +78,7 @@ export interface TaskTerms {
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes, continues, account, outputTokensBound }: TaskTerms,
+  { attempt, deadlineEpochMs, creditBytes, continues, account, outputTokensBound, earlier = [] }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
   const { lane, dropAt } = request;
@@ -110,5 +112,6 @@ export function taskOf(
     ...(account === undefined ? {} : { account }),
     ...(outputTokensBound === undefined ? {} : { outputTokensBound }),
     ...(traceparent === undefined ? {} : { traceparent }),
+    ...(earlier.length === 0 ? {} : { earlier: [...earlier] }),
   };
 }

@@ -53,6 +53,7 @@ describe('a request for the rest', () => {
       overrides: undefined,
       sketch: undefined,
       sluice: undefined,
+      metadata: undefined,
       prompt: undefined,
       nameKey: undefined,
       servedAs: undefined,

@@ -83,7 +83,7 @@ export function continueRequest(
   const { id, created } = said;
   const { kin } = request;
   return {
-    request: { ...request, ...parsed, kin, sluice: undefined, prompt: undefined },
+    request: { ...request, ...parsed, kin, sluice: undefined, metadata: undefined, prompt: undefined },
     continues: { id, created, messageEnd },
   };
 }

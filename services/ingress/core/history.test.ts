@@ -21,7 +21,18 @@ test('attempts are counted, named and paid for', () => {
   fail(history, 'b/m', 'upstream_throttled');
   expect(history).toMatchObject({ attempts: 2, queueMs: 10, costNanoUsd: 14 });
   expect(history.failures).toEqual(['a/m=upstream_failed', 'b/m=upstream_throttled']);
+  expect(history.earlier).toEqual([
+    { deployment: 'a/m', code: 'upstream_failed' },
+    { deployment: 'b/m', code: 'upstream_throttled' },
+  ]);
   expect(history.lastFailure?.code).toBe('upstream_throttled');
+});
+
+test('of very many failures the oldest are told', () => {
+  const history = new History();
+  for (let i = 0; i < 100; i++) fail(history, `p/${i}`, 'upstream_failed');
+  expect(history.earlier).toHaveLength(16);
+  expect(history.earlier[0]).toMatchObject({ deployment: 'p/0' });
 });
 
 test('a task that was declined is no attempt, and its number is used again', () => {

@@ -2,10 +2,14 @@ import type { Millis } from '../../../shared/clock.ts';
 import type { GatewayError } from '../../../shared/errors.ts';
 import type { Placed, Tried } from '../../../shared/messages/envelope.ts';
 import { HEDGED } from '../../../shared/messages/envelope.ts';
+import type { TaskHead } from '../../../shared/messages/task.ts';
 import { isLasting } from './next-step.ts';
 
 /** Failures named to the client; of those after them it learns the number. */
 const MAX_NAMED = 8;
+
+/** Failures told with the account of a later attempt, the oldest; a route allows few attempts. */
+const MAX_EARLIER = 16;
 
 /** What is known of an attempt that failed, or that a worker declined. */
 export interface Failed {
@@ -30,6 +34,8 @@ export class History {
   tried: Tried[] = [];
   /** `deployment=code` of the attempts that failed, oldest first. */
   readonly failures: string[] = [];
+  /** Of the same attempts, for the account of those after them. */
+  readonly earlier: NonNullable<TaskHead['earlier']> = [];
   /** What the client is told when nobody else can serve it. */
   lastFailure: GatewayError | undefined;
   #lastNumber = 0;
@@ -52,7 +58,8 @@ export class History {
     this.costNanoUsd += costNanoUsd;
     if (isAttempt) {
       this.lastFailure = failure;
-      if (this.failures.length < MAX_NAMED) this.failures.push(`${placed.deployment}=${code}`);
+      if (this.failures.length < MAX_NAMED) this.failures.push(`${deployment}=${code}`);
+      if (this.earlier.length < MAX_EARLIER) this.earlier.push({ deployment, code });
       return;
     }
     this.attempts--;

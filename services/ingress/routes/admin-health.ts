@@ -58,8 +58,8 @@ export function adminHealthRoutes(app: FastifyInstance, deps: AdminHealthDeps): 
   });
 }
 
-function adminOnly({ principal }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
-  if (principal?.isAdmin === true) return done();
+function adminOnly({ caller }: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+  if (caller?.principal.isAdmin === true) return done();
   done(new GatewayError('admin_only', 'This is for administrators: the key may use models, and no more.'));
 }
 

@@ -2,16 +2,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { suggest } from '../../../shared/config/errors.ts';
 import { parseOpenAiRequest } from '../../../shared/dialects/openai.ts';
 import { GatewayError } from '../../../shared/errors.ts';
-import type { Endpoint, Principal } from '../../../shared/messages/envelope.ts';
+import type { Endpoint } from '../../../shared/messages/envelope.ts';
 import type { Admission, Terms } from '../admission.ts';
 import type { AdmitDeps } from '../admit.ts';
 import { admit } from '../admit.ts';
 import type { Authenticator } from '../authenticate.ts';
+import type { Caller } from '../caller.ts';
 import type { Exchanges } from '../exchanges.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    principal: Principal | null;
+    caller: Caller | null;
   }
 }
 
@@ -28,7 +29,7 @@ const PATHS: Readonly<Record<string, Endpoint>> = { '/v1/chat/completions': 'cha
 
 /** The routes that ask a model: authenticate → parse → admit → hand over to an exchange, which owns the answer. */
 export function inferenceRoutes(app: FastifyInstance, deps: InferenceDeps): void {
-  app.decorateRequest('principal', null);
+  app.decorateRequest('caller', null);
   for (const [path, endpoint] of Object.entries(PATHS)) {
     const onRequest = [refuseWhenFull(deps), authenticate(deps)];
     app.post(path, { onRequest }, (request, reply) => exchange(deps, endpoint, request, reply));
@@ -42,15 +43,15 @@ export function inferenceRoutes(app: FastifyInstance, deps: InferenceDeps): void
 /** Runs before the body is read: nobody's bytes are taken in before it is known whose they are. */
 export function authenticate({ authenticator }: Pick<InferenceDeps, 'authenticator'>) {
   return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
-    const found = attempt(() => authenticator.authenticate(request.headers));
+    const found = attempt(() => authenticator.authenticate(request.headers, request.socket.remoteAddress));
     if (found instanceof Error) return done(found);
     if (!(found instanceof Promise)) {
-      request.principal = found;
+      request.caller = found;
       return done();
     }
     found.then(
-      (principal) => {
-        request.principal = principal;
+      (caller) => {
+        request.caller = caller;
         done();
       },
       (failure: unknown) => done(GatewayError.from(failure)),
@@ -86,10 +87,10 @@ function exchange(
   reply: FastifyReply,
   via?: string,
 ): void | Promise<void> {
-  const { principal, headers } = request;
-  if (principal === null) throw new GatewayError('internal', 'A request without a principal.');
+  const { caller, headers } = request;
+  if (caller === null) throw new GatewayError('internal', 'A request without a caller.');
   const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
-  const admitted = admit(parseOpenAiRequest(endpoint, body), { principal, headers, via }, deps);
+  const admitted = admit(parseOpenAiRequest(endpoint, body), { caller, headers, via }, deps);
   const isGone = (): boolean => reply.raw.destroyed;
   const terms = deps.admission.admit(admitted, isGone);
   if (!(terms instanceof Promise)) return void begin(deps, terms, reply);

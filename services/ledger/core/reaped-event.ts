@@ -34,6 +34,7 @@ export function reapedEvent(
     feature: account?.feature ?? null,
     session: account?.session ?? null,
     tags: account?.tags ?? null,
+    modelScope: account?.modelScope ?? null,
     admittedEpochMs: account?.admittedEpochMs ?? null,
     reservedNanoUsd: account?.reservedNanoUsd ?? null,
     leases: account?.leases ?? null,

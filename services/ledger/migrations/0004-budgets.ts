@@ -82,7 +82,9 @@ export const budgets: Migration = {
     await sql`comment on column budget_leases.settled_nano_usd is 'moved to spent by events; the window has amount - settled as leased'`.execute(
       db,
     );
-    await sql`create index budget_leases_by_window on budget_leases (budget_id, subject, starts_at)`.execute(db);
+    await sql`create index budget_leases_by_window on budget_leases (budget_id, subject, starts_at) where not is_closed`.execute(
+      db,
+    );
     await sql`create index budget_leases_by_expiry on budget_leases (expires_at)`.execute(db);
 
     await sql`
@@ -97,6 +99,7 @@ export const budgets: Migration = {
         deliveries integer not null default 0,
         next_delivery_at timestamptz,
         delivered_at timestamptz,
+        delivered_to text[] not null default '{}',
         primary key (budget_id, subject, starts_at, percent)
       )`.execute(db);
     await sql`create index budget_alerts_due on budget_alerts (next_delivery_at) where delivered_at is null`.execute(

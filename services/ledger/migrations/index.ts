@@ -4,6 +4,9 @@ import { routing } from './0002-routing.ts';
 import { principals } from './0003-principals.ts';
 import { budgets } from './0004-budgets.ts';
 import { audit } from './0005-audit.ts';
+import { partitions } from './0006-partitions.ts';
+import { rollups } from './0007-rollups.ts';
+import { keySecret } from './0008-key-secret.ts';
 
 /** Every migration under its name, in order. A merged one is never edited, renamed or taken out: the next one mends it. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -12,4 +15,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-principals': principals,
   '0004-budgets': budgets,
   '0005-audit': audit,
+  '0006-partitions': partitions,
+  '0007-rollups': rollups,
+  '0008-key-secret': keySecret,
 };

@@ -1,9 +1,10 @@
 import type { Deployment } from '../../../shared/catalog.ts';
+import { chargedTo } from '../../../shared/charged-to.ts';
 import { attemptIdOf } from '../../../shared/ids.ts';
 import type { AttemptEnd, TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import { costOf } from '../../../shared/pricing.ts';
+import { chargedRates, costOf } from '../../../shared/pricing.ts';
 
 const BYTES_PER_TOKEN = 4;
 
@@ -93,5 +94,7 @@ export function usageEvent(
     worker: context.worker,
     ingress: context.ingress,
     traceparent: task.traceparent ?? null,
+    ...chargedTo(task.principal, task.account, task.earlier),
+    ...(deployment.price === undefined ? {} : { rates: chargedRates(end.usage.inputTokens, deployment.price) }),
   };
 }

@@ -1,3 +1,4 @@
+import { parseNetwork } from '../../networks.ts';
 import { InvalidValue } from '../fields.ts';
 
 /** Of a provider, or a router: it becomes part of a NATS subject, of a metric's label, of a URL. */
@@ -37,4 +38,16 @@ export function checkTarget(reference: string): void {
 export function checkDowngrade(name: string): void {
   if (name.includes('/')) checkTarget(name);
   else checkRouteName(name);
+}
+
+/** An address, or a network as CIDR. */
+export function checkNetwork(network: string): void {
+  if (parseNetwork(network) === undefined)
+    throw new InvalidValue(`"${network}" is not a network such as 10.0.0.0/8 or 2001:db8::/32`);
+}
+
+/** As a client sends it, or every model of a provider. */
+export function checkModelPattern(pattern: string): void {
+  checkModelName(pattern);
+  if (/\*/.test(pattern.replace(/\/\*$/, ''))) throw new InvalidValue('a model is a name, or `provider/*`');
 }

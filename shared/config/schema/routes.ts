@@ -1,5 +1,6 @@
 import { choice, fitting, integer, list, named, section, share, shorthand, text } from '../fields.ts';
 import { DEFAULT_COMPLEXITY, TIERS } from '../types.ts';
+import { limitTermsFields } from './limits.ts';
 import { checkDowngrade, checkPlainName, checkRouteName, checkTarget, checkVariantName } from './names.ts';
 import { policyShape } from './policy.ts';
 
@@ -38,8 +39,9 @@ const routeFields = section(
     ...policyShape(checkDowngrade),
     fallbacks: fallbacks.default([]),
     complexity: complexityFields.prefault({}),
+    limits: limitTermsFields.optional(),
   },
-  ['cache', 'guardrails', 'limits'],
+  ['cache', 'guardrails'],
 );
 
 export const routesFields = named(checkRouteName, () => routeFields);

@@ -1,0 +1,150 @@
+import type { Millis } from '../../../shared/clock.ts';
+import { arrivalAfter, fitsAt } from '../../../shared/gcra.ts';
+import { LimitAccounts } from './limit-accounts.ts';
+import { NONE } from './limit-rows.ts';
+import type { ActualUse, ApplicableLimit, LimitAsk, LimitDimension, Rate, Refused, Taken } from './limit-terms.ts';
+import { CONCURRENT_WAIT_MS, NO_STANDING, ratesOf, unitsBeyond, unitsOf } from './limit-terms.ts';
+import { Tightest } from './tightest.ts';
+
+/** Some 300 MB, if a million users and their keys all use their limits within the same minute. */
+const MAX_SUBJECTS = 2_000_000;
+
+/**
+ * The limits of all scopes, as one ingress counts them: GCRA for requests, tokens and money, and the number of requests under
+ * way. A request takes of all limits that hold for it, or of none. `limit-scripts.ts` is the same for Redis; the same cases
+ * drive both (`test/conformance/scope-limits.test.ts`).
+ */
+export class ScopeLimits {
+  readonly #accounts: LimitAccounts;
+  /** Request → the rows that count it. */
+  readonly #underWay = new Map<string, readonly number[]>();
+  /** Rows of the request at hand, by the place of their limit. */
+  readonly #found: number[] = [];
+
+  constructor(maxSubjects = MAX_SUBJECTS) {
+    this.#accounts = new LimitAccounts(maxSubjects);
+  }
+
+  /** Subjects that are remembered, one with limits of several rates as often. */
+  get size(): number {
+    return this.#accounts.rows.size;
+  }
+
+  take(ask: LimitAsk, now: Millis): Taken | Refused {
+    if (ask.limits.length === 0) return { kind: 'taken', ask, standing: NO_STANDING, isShared: false };
+    return this.#refusal(ask, now) ?? this.#charge(ask, now);
+  }
+
+  /** The request is over, and used so much. */
+  end(taken: Taken, actual: ActualUse, now: Millis): void {
+    this.#move(taken.ask, now, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension));
+    this.#release(taken.ask.requestId);
+  }
+
+  /** The request is not served after all: nothing of it counts. */
+  giveBack(taken: Taken, now: Millis): void {
+    this.#move(taken.ask, now, ({ dimension }) => -unitsOf(taken.ask, dimension));
+    this.#release(taken.ask.requestId);
+  }
+
+  /** Changes nothing. Whom nobody knows has taken nothing, and is refused nothing. */
+  #refusal(ask: LimitAsk, now: Millis): Refused | undefined {
+    const { limits } = ask;
+    const { rows } = this.#accounts;
+    let refusedBy: ApplicableLimit | undefined;
+    let dimension: LimitDimension = 'requests';
+    let waitMs = 0;
+    for (let i = 0; i < limits.length; i++) {
+      const limit = limits[i] as ApplicableLimit;
+      const rates = ratesOf(limit.terms);
+      const row = this.#accounts.find(limit.subject, rates);
+      this.#found[i] = row;
+      if (row === NONE) continue;
+      for (const { dimension: of, column, emissionIntervalMs, burst } of rates.list) {
+        const wait = fitsAt(rows.arrival(row, column), emissionIntervalMs, burst, unitsOf(ask, of)) - now;
+        if (wait > waitMs) [refusedBy, dimension, waitMs] = [limit, of, wait];
+      }
+    }
+    for (let i = 0; i < limits.length; i++) {
+      const limit = limits[i] as ApplicableLimit;
+      const row = this.#found[i] as number;
+      const { concurrent } = limit.terms;
+      if (concurrent === undefined || row === NONE || CONCURRENT_WAIT_MS <= waitMs) continue;
+      if (rows.underWay(row) >= concurrent) [refusedBy, dimension, waitMs] = [limit, 'concurrent', CONCURRENT_WAIT_MS];
+    }
+    if (refusedBy === undefined) return undefined;
+    return { kind: 'refused', limit: refusedBy, dimension, waitMs, standing: this.#standingOf(limits, now) };
+  }
+
+  /** By the rows that `#refusal` found. */
+  #charge(ask: LimitAsk, now: Millis): Taken {
+    const { limits, requestId } = ask;
+    const { rows } = this.#accounts;
+    const tightest = new Tightest();
+    let counted: number[] | undefined;
+    for (let i = 0; i < limits.length; i++) {
+      const { subject, terms } = limits[i] as ApplicableLimit;
+      const rates = ratesOf(terms);
+      if (this.#found[i] === NONE) this.#found[i] = this.#accounts.open(subject, rates);
+      const row = this.#found[i] as number;
+      const isCharged = this.#isAmongFirst(row, i);
+      for (const rate of rates.list) {
+        const { dimension, column, emissionIntervalMs } = rate;
+        let arrival = rows.arrival(row, column);
+        if (!isCharged) {
+          arrival = arrivalAfter(arrival, emissionIntervalMs, unitsOf(ask, dimension), now);
+          rows.setArrival(row, column, arrival);
+        }
+        tightest.see(rate, arrival - now);
+      }
+      if (terms.concurrent === undefined || counted?.includes(row) === true) continue;
+      (counted ??= []).push(row);
+      rows.addUnderWay(row, 1);
+    }
+    if (counted !== undefined) this.#underWay.set(requestId, counted);
+    this.#accounts.tidy(now);
+    return { kind: 'taken', ask, standing: tightest.standing(), isShared: false };
+  }
+
+  /** Two limits of one subject may have the same rates: it is charged once. */
+  #isAmongFirst(row: number, count: number): boolean {
+    for (let i = 0; i < count; i++) if (this.#found[i] === row) return true;
+    return false;
+  }
+
+  #release(requestId: string): void {
+    const counted = this.#underWay.get(requestId);
+    if (counted === undefined) return;
+    this.#underWay.delete(requestId);
+    for (const row of counted) this.#accounts.rows.addUnderWay(row, -1);
+  }
+
+  #standingOf(limits: readonly ApplicableLimit[], now: Millis): Refused['standing'] {
+    const tightest = new Tightest();
+    for (let i = 0; i < limits.length; i++) {
+      const row = this.#found[i] as number;
+      for (const rate of ratesOf((limits[i] as ApplicableLimit).terms).list)
+        tightest.see(rate, row === NONE ? 0 : this.#accounts.rows.arrival(row, rate.column) - now);
+    }
+    return tightest.standing();
+  }
+
+  #move({ limits }: LimitAsk, now: Millis, unitsOfRate: (rate: Rate) => number): void {
+    const { rows } = this.#accounts;
+    for (let i = 0; i < limits.length; i++) {
+      const { subject, terms } = limits[i] as ApplicableLimit;
+      const rates = ratesOf(terms);
+      // Who was forgotten is full: there is nothing to give back to, and more is taken from a new row.
+      const isMore = rates.list.some((rate) => unitsOfRate(rate) > 0);
+      const row = isMore ? this.#accounts.open(subject, rates) : this.#accounts.find(subject, rates);
+      this.#found[i] = row;
+      if (row === NONE || this.#isAmongFirst(row, i)) continue;
+      for (const rate of rates.list) {
+        const { column, emissionIntervalMs } = rate;
+        const arrival = arrivalAfter(rows.arrival(row, column), emissionIntervalMs, unitsOfRate(rate), now);
+        rows.setArrival(row, column, arrival);
+      }
+    }
+    this.#accounts.tidy(now);
+  }
+}

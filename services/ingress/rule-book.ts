@@ -1,0 +1,310 @@
+import type { Bus } from '../../shared/bus.ts';
+import type { Clock, Millis } from '../../shared/clock.ts';
+import { GatewayError } from '../../shared/errors.ts';
+import type { BudgetTerms, LimitTerms, RulesQuery, ScopeRules } from '../../shared/messages/rules.ts';
+import { RulesAnswer } from '../../shared/messages/rules.ts';
+import type { ScopeName } from '../../shared/scope.ts';
+import { patternOf } from '../../shared/scope.ts';
+import { ledgerSubject } from '../../shared/subjects.ts';
+
+/** What holds for one request, by the scopes it falls in, in their order. */
+export interface ScopeRuling {
+  /** The kill switch: the first scope (or pattern) that is switched off. */
+  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
+  readonly limits: readonly ApplicableLimit[];
+  readonly budgets: readonly ApplicableBudget[];
+}
+
+export interface ApplicableLimit {
+  /** As the rule names it, maybe a pattern. */
+  readonly scope: ScopeName;
+  /** Whose it is here: never a pattern. */
+  readonly subject: ScopeName;
+  readonly terms: LimitTerms;
+}
+
+export interface ApplicableBudget {
+  readonly subject: ScopeName;
+  readonly terms: BudgetTerms;
+}
+
+/** Older than this it is asked for anew, while it still counts. */
+const FRESH_MS = 60_000;
+/** While the ledger is away, what it said counts for this long. That there were no rules of a kind counts for as long as it is away. */
+const STALE_MS = 10 * 60_000;
+const ASK_TIMEOUT_MS = 2_000;
+/** After an answer that did not come, nothing that still counts is asked for anew before. */
+const REST_MS = 1_000;
+/** What changes while it is asked for is asked for again; what never rests is told to come back. */
+const MAX_ROUNDS = 5;
+/** As `RulesQuery` allows. */
+const MAX_ASKED_AT_ONCE = 64;
+/** Scopes, by name; the one used least lately is asked for again. */
+const MAX_KNOWN = 100_000;
+/** Whole rulings; they are put together again in 2 µs. */
+const MAX_RULINGS = 20_000;
+/** Scopes that wait for an answer. */
+const MAX_ASKING = 10_000;
+
+interface Known {
+  /** undefined: there are none. */
+  readonly rules: ScopeRules | undefined;
+  readonly at: Millis;
+}
+
+interface Remembered {
+  readonly scopes: readonly ScopeName[];
+  readonly ruling: ScopeRuling;
+  /** When the oldest part of it was told. */
+  readonly at: Millis;
+}
+
+/** A question that is being asked, or will be at the end of this turn. */
+interface Asking {
+  readonly scopes: Set<ScopeName>;
+  readonly answered: Promise<void>;
+}
+
+export interface RuleBookDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  /** Limits of the configuration, by scope or pattern: they hold beside the ledger's. */
+  readonly configured?: ReadonlyMap<ScopeName, readonly LimitTerms[]>;
+}
+
+/**
+ * Which limits, budgets and blocks hold for a request. The ledger knows; what it said is remembered until it changes
+ * (`forget`, by revision-watch.ts), so that a caller that is known costs no question, and where the ledger has no rules of
+ * a kind nothing of that kind is asked for.
+ */
+export class RuleBook {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #configured: ReadonlyMap<ScopeName, readonly LimitTerms[]>;
+  /** undefined: the ledger was not heard of since everything was forgotten. */
+  #kinds: { readonly names: Set<string>; readonly at: Millis } | undefined;
+  readonly #known = new Map<ScopeName, Known>();
+  readonly #rulings = new Map<string, Remembered>();
+  /** Of scopes that are asked for, or will be at the end of this turn. */
+  readonly #asking = new Map<ScopeName, Asking>();
+  #next: Asking | undefined;
+  /** Raised by whatever is forgotten: what an earlier question tells of kinds may be the old truth. */
+  #generation = 0;
+  /** Raised when everything is forgotten. */
+  #era = 0;
+  #isRefreshing = false;
+  #restsUntil: Millis = -Infinity;
+
+  constructor({ bus, clock, configured = new Map() }: RuleBookDeps) {
+    this.#bus = bus;
+    this.#clock = clock;
+    this.#configured = configured;
+  }
+
+  /**
+   * What holds for a request that falls in these scopes: at once when all of it is known.
+   * @throws GatewayError(`ledger_unavailable`), thrown or as a rejection, when a scope may have rules that nobody can tell now
+   */
+  rulesOf(scopes: readonly ScopeName[]): ScopeRuling | Promise<ScopeRuling> {
+    const now = this.#clock.now();
+    if (this.#kinds?.names.size === 0 && this.#configured.size === 0 && now - this.#kinds.at < FRESH_MS)
+      return NO_RULES;
+    const key = scopes.join('\n');
+    const remembered = this.#rulings.get(key);
+    // Names may hold anything that a client says: two lists of scopes can make one key.
+    if (remembered !== undefined && now - remembered.at < FRESH_MS && isSame(remembered.scopes, scopes))
+      return remembered.ruling;
+    const missing = this.#missing(scopes, now);
+    return missing === undefined ? this.#rule(scopes, key) : this.#ruleAfterAnswers(scopes, key, missing);
+  }
+
+  /** Asks what kinds of rules there are, so that the first requests need not, nor any while the ledger is away. */
+  warm(): void {
+    if (this.#kinds === undefined) this.#refresh([]);
+  }
+
+  /** Rules of these scopes have changed, or any may have: what is known of them is forgotten. */
+  forget(scopes: readonly ScopeName[] | undefined): void {
+    if (scopes?.length === 0) return;
+    this.#generation++;
+    this.#rulings.clear();
+    this.#next = undefined;
+    if (scopes === undefined) {
+      this.#era++;
+      this.#known.clear();
+      this.#asking.clear();
+      this.#kinds = undefined;
+      return;
+    }
+    for (const scope of scopes) {
+      this.#known.delete(scope);
+      this.#asking.delete(scope);
+      this.#kinds?.names.add(kindOf(scope));
+    }
+  }
+
+  /** What must be told before anything can be said; what is merely old is asked for besides. undefined: nothing. */
+  #missing(scopes: readonly ScopeName[], now: Millis): readonly ScopeName[] | undefined {
+    if (this.#kinds === undefined) return relevantOf(scopes, undefined);
+    const missing: ScopeName[] = [];
+    const old: ScopeName[] = [];
+    for (const scope of relevantOf(scopes, this.#kinds.names)) {
+      const age = now - (this.#known.get(scope)?.at ?? -Infinity);
+      if (age >= STALE_MS) missing.push(scope);
+      else if (age >= FRESH_MS) old.push(scope);
+    }
+    if (missing.length > 0) return missing;
+    if ((old.length > 0 || now - this.#kinds.at >= FRESH_MS) && now >= this.#restsUntil) this.#refresh(old);
+    return undefined;
+  }
+
+  async #ruleAfterAnswers(
+    scopes: readonly ScopeName[],
+    key: string,
+    first: readonly ScopeName[],
+  ): Promise<ScopeRuling> {
+    let missing: readonly ScopeName[] | undefined = first;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      await this.#ask(missing);
+      missing = this.#missing(scopes, this.#clock.now());
+      if (missing === undefined) return this.#rule(scopes, key);
+    }
+    throw away();
+  }
+
+  #rule(scopes: readonly ScopeName[], key: string): ScopeRuling {
+    const { ruling, at } = this.#assemble(scopes);
+    if (this.#rulings.size >= MAX_RULINGS) this.#rulings.delete(this.#rulings.keys().next().value as string);
+    this.#rulings.set(key, { scopes: [...scopes], ruling, at });
+    return ruling;
+  }
+
+  #assemble(scopes: readonly ScopeName[]): { readonly ruling: ScopeRuling; readonly at: Millis } {
+    let at = this.#kinds?.at ?? -Infinity;
+    let blocked: ScopeRuling['blocked'];
+    const limits: ApplicableLimit[] = [];
+    const budgets: ApplicableBudget[] = [];
+    for (const subject of scopes) {
+      for (const scope of namesOf(subject)) {
+        for (const terms of this.#configured.get(scope) ?? []) limits.push({ scope, subject, terms });
+        const known = this.#known.get(scope);
+        if (known === undefined) continue;
+        at = Math.min(at, known.at);
+        if (known.rules === undefined) continue;
+        // Used last: the bound takes others first.
+        this.#known.delete(scope);
+        this.#known.set(scope, known);
+        if (known.rules.blocked !== undefined) blocked ??= { scope, reason: known.rules.blocked.reason };
+        for (const terms of known.rules.limits) limits.push({ scope, subject, terms });
+        for (const terms of known.rules.budgets) budgets.push({ subject, terms });
+      }
+    }
+    if (blocked === undefined && limits.length === 0 && budgets.length === 0) return { ruling: NO_RULES, at };
+    return { ruling: { ...(blocked !== undefined && { blocked }), limits, budgets }, at };
+  }
+
+  /** Asks for what still counts; one such question at a time. */
+  #refresh(scopes: readonly ScopeName[]): void {
+    if (this.#isRefreshing) return;
+    this.#isRefreshing = true;
+    this.#ask(scopes).then(
+      () => (this.#isRefreshing = false),
+      () => (this.#isRefreshing = false),
+    );
+  }
+
+  /** Settles when these were answered. One question for all that is asked for in one turn of the event loop, and not twice. */
+  async #ask(scopes: readonly ScopeName[]): Promise<void> {
+    const running = new Set(scopes.flatMap((scope) => this.#asking.get(scope)?.answered ?? []));
+    const fresh = scopes.filter((scope) => !this.#asking.has(scope));
+    if (this.#asking.size + fresh.length > MAX_ASKING)
+      throw new GatewayError('overloaded', 'The rules of too many callers are being asked for.');
+    if (fresh.length > 0 || running.size === 0) {
+      const asking = (this.#next ??= this.#atTurnEnd());
+      for (const scope of fresh) {
+        asking.scopes.add(scope);
+        this.#asking.set(scope, asking);
+      }
+      running.add(asking.answered);
+    }
+    await Promise.all(running);
+  }
+
+  #atTurnEnd(): Asking {
+    const ask = async (): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.#next === asking) this.#next = undefined;
+      const scopes = [...asking.scopes];
+      const questions: Array<Promise<void>> = [];
+      for (let from = 0; from === 0 || from < scopes.length; from += MAX_ASKED_AT_ONCE)
+        questions.push(this.#question(asking, scopes.slice(from, from + MAX_ASKED_AT_ONCE)));
+      try {
+        await Promise.all(questions);
+      } finally {
+        for (const scope of scopes) if (this.#asking.get(scope) === asking) this.#asking.delete(scope);
+      }
+    };
+    const asking: Asking = { scopes: new Set(), answered: ask() };
+    return asking;
+  }
+
+  async #question(asking: Asking, scopes: readonly ScopeName[]): Promise<void> {
+    const now = this.#clock.now();
+    const [era, generation] = [this.#era, this.#generation];
+    const question: RulesQuery = { v: 1, scopes: [...scopes] };
+    let answer: RulesAnswer;
+    try {
+      answer = await this.#bus.request(ledgerSubject('rules'), question, RulesAnswer, ASK_TIMEOUT_MS);
+    } catch (cause) {
+      this.#restsUntil = this.#clock.now() + REST_MS;
+      throw away(cause);
+    }
+    if (era !== this.#era) return;
+    const before = this.#kinds?.names ?? new Set<string>();
+    const names = new Set(answer.kinds);
+    // What changed meanwhile added its kind, of which the answer may not know yet.
+    this.#kinds = { names: generation === this.#generation ? names : names.union(before), at: now };
+    for (const scope of scopes) {
+      // Of one that was forgotten meanwhile it may be the old truth.
+      if (this.#asking.get(scope) !== asking) continue;
+      this.#known.delete(scope);
+      if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
+      this.#known.set(scope, { rules: answer.rules[scope], at: now });
+    }
+    // Those that were put together without the first rule of a kind. Of what was asked for anew, all are old by themselves.
+    if (!names.isSubsetOf(before)) this.#rulings.clear();
+  }
+}
+
+const NO_RULES: ScopeRuling = { limits: [], budgets: [] };
+
+/** The names by which a scope may have rules: its own, and its pattern's. */
+function namesOf(scope: ScopeName): readonly ScopeName[] {
+  const pattern = patternOf(scope);
+  return pattern === scope ? [scope] : [scope, pattern];
+}
+
+/** @param kinds those that have rules; undefined: any may */
+function relevantOf(scopes: readonly ScopeName[], kinds: ReadonlySet<string> | undefined): ScopeName[] {
+  if (kinds?.size === 0) return [];
+  const names = scopes.flatMap(namesOf);
+  return kinds === undefined ? names : names.filter((name) => kinds.has(kindOf(name)));
+}
+
+/** As `RulesAnswer.kinds` has it: `user` of `user:ada`, `user:*` of itself. */
+function kindOf(scope: ScopeName): string {
+  if (scope.endsWith(':*') && patternOf(scope) === scope) return scope;
+  const colon = scope.indexOf(':');
+  return colon < 0 ? scope : scope.slice(0, colon);
+}
+
+function isSame(some: readonly ScopeName[], others: readonly ScopeName[]): boolean {
+  return some.length === others.length && some.every((scope, index) => scope === others[index]);
+}
+
+function away(cause?: unknown): GatewayError {
+  return new GatewayError('ledger_unavailable', 'The limits and budgets of this request cannot be told now.', {
+    retryAfterMs: 1_000,
+    cause,
+  });
+}

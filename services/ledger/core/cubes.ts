@@ -1,0 +1,100 @@
+import type { UsageRecorded } from '../../../shared/messages/usage.ts';
+
+/** What attempts are grouped by in the rollups: columns of `usage_groups`. The order is part of a group's id: append only. */
+export const GROUP_COLUMNS = [
+  'organisation',
+  'team',
+  'user_id',
+  'key_id',
+  'key_name',
+  'feature',
+  'tag_name',
+  'tag_value',
+  'model',
+  'route',
+  'deployment',
+  'provider',
+  'endpoint',
+  'lane',
+  'variant',
+  'reason',
+  'error',
+] as const;
+export type GroupColumn = (typeof GROUP_COLUMNS)[number];
+
+/** The lane of attempts that name none. */
+export const INTERACTIVE = 'interactive';
+
+/**
+ * The rollups are three cubes. Users and tags have their own, with few other columns: there may be millions of users, and an
+ * attempt has up to sixteen tags, so in one cube with everything there would be as many groups as attempts.
+ */
+export const CUBES = {
+  main: {
+    id: 1,
+    columns: [
+      ...['organisation', 'team', 'key_id', 'key_name', 'feature', 'model', 'route', 'deployment', 'provider'],
+      ...['endpoint', 'lane', 'variant', 'reason', 'error'],
+    ],
+  },
+  user: { id: 2, columns: ['organisation', 'team', 'user_id', 'model', 'error'] },
+  /** An attempt is in it once for each of its tags, and not at all without one. */
+  tag: { id: 3, columns: ['tag_name', 'tag_value', 'organisation', 'team', 'model', 'error'] },
+} as const satisfies Record<string, { id: number; columns: readonly GroupColumn[] }>;
+export type CubeName = keyof typeof CUBES;
+
+/** Values in the order of `GROUP_COLUMNS`; what the cube does not know is null. */
+export type Group = readonly (string | null)[];
+
+/** A group that an event is counted in. */
+export interface GroupOf {
+  readonly cube: CubeName;
+  readonly group: Group;
+}
+
+/** Of the tags' cube there is one for each tag. */
+export function groupsOf(event: UsageRecorded): GroupOf[] {
+  const { keyId, keyName, team, model, route, deployment, provider, endpoint, error } = event;
+  const organisation = event.organisation ?? null;
+  const feature = event.feature ?? null;
+  const lane = event.lane ?? INTERACTIVE;
+  const variant = event.variant ?? null;
+  const reason = event.reason ?? null;
+  // prettier-ignore
+  const groups: GroupOf[] = [
+    { cube: 'main', group: [organisation, team, null, keyId, keyName, feature, null, null, model, route, deployment, provider, endpoint, lane, variant, reason, error] },
+    { cube: 'user', group: [organisation, team, event.user ?? null, null, null, null, null, null, model, null, null, null, null, null, null, null, error] },
+  ];
+  const tags = event.tags ?? {};
+  for (const name in tags) {
+    // prettier-ignore
+    groups.push({ cube: 'tag', group: [organisation, team, null, null, null, null, name, tags[name] ?? null, model, null, null, null, null, null, null, null, error] });
+  }
+  return groups;
+}
+
+/**
+ * A group as Postgres writes a row, `row(cube, organisation, …)::text`: the same for the same group at every ledger and in SQL,
+ * whatever its values. Its MD5 is the group's id.
+ */
+export function groupText({ cube, group }: GroupOf): string {
+  let text = `(${CUBES[cube].id}`;
+  for (const value of group) text += value === null ? ',' : `,${rowField(value)}`;
+  return `${text})`;
+}
+
+/** Quoted where it is empty or has a character in it that means something in a row. */
+function rowField(value: string): string {
+  return value === '' || /[\s"\\(),]/.test(value) ? `"${value.replace(/["\\]/g, '$&$&')}"` : value;
+}
+
+/** The smallest cube that knows all of these; undefined: only the attempts themselves do. */
+export function cubeWith(columns: readonly GroupColumn[]): CubeName | undefined {
+  const names: readonly CubeName[] = ['user', 'tag', 'main'];
+  const has = (name: CubeName): boolean => {
+    const known: readonly GroupColumn[] = CUBES[name].columns;
+    // The tags' cube counts attempts once for each tag: it answers what names a tag, and nothing else.
+    return columns.every((column) => known.includes(column)) && (name !== 'tag' || columns.includes('tag_name'));
+  };
+  return names.find(has);
+}

@@ -1,0 +1,142 @@
+import type { UsageRecorded } from '../../../shared/messages/usage.ts';
+import type { CubeName, GroupOf } from './cubes.ts';
+import { CUBES, groupsOf, groupText } from './cubes.ts';
+import { bucketColumns, bucketOf } from './histogram.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** Sums that both rollup tables hold, besides the cost and the histograms. Times are sums of milliseconds. */
+export const COUNTERS = [
+  'attempts',
+  'cache_hits',
+  'estimated',
+  'unknown_price',
+  'input_tokens',
+  'cached_input_tokens',
+  'output_tokens',
+  'reasoning_tokens',
+  'queue_ms',
+  'ttft_ms',
+  'duration_ms',
+] as const;
+export type Counter = (typeof COUNTERS)[number];
+
+const TTFT = bucketColumns('ttft');
+/** null in a row: nobody was in that bucket; most are empty, and null takes no room. */
+export const BUCKETS: readonly string[] = [...TTFT, ...bucketColumns('duration')];
+
+/** What events add to one group in one hour. */
+export interface Delta extends GroupOf {
+  readonly hourMs: number;
+  /** Of the group, in every hour the same: what its id is made of. */
+  readonly groupText: string;
+  readonly counters: Record<Counter, number>;
+  /** Index into `BUCKETS` → how many. */
+  readonly buckets: ReadonlyMap<number, number>;
+  /** A sum may be beyond 2^53. */
+  readonly costNanoUsd: bigint;
+}
+
+/** One attempt's price became known, or another one, after it was recorded. */
+export interface Correction {
+  readonly event: UsageRecorded;
+  readonly amountNanoUsd: bigint;
+  /** It had no price before. */
+  readonly isFirstPrice: boolean;
+}
+
+/** What new events add to the rollups, by cube, group and hour. */
+export function rollUp(events: readonly UsageRecorded[]): Delta[] {
+  const sums = new Sums();
+  for (const event of events) {
+    const duration = TTFT.length + bucketOf(event.durationMs);
+    const cost = BigInt(event.costNanoUsd ?? 0);
+    for (const sum of sums.of(event)) {
+      const { counters } = sum;
+      counters.attempts++;
+      if (event.cacheHit === true) counters.cache_hits++;
+      if (event.isEstimated) counters.estimated++;
+      if (event.costNanoUsd === null) counters.unknown_price++;
+      counters.input_tokens += event.inputTokens;
+      counters.cached_input_tokens += event.cachedInputTokens;
+      counters.output_tokens += event.outputTokens;
+      counters.reasoning_tokens += event.reasoningTokens;
+      counters.queue_ms += event.queueMs;
+      counters.ttft_ms += event.ttftMs ?? 0;
+      counters.duration_ms += event.durationMs;
+      if (event.ttftMs !== null) sum.count(bucketOf(event.ttftMs));
+      sum.count(duration);
+      sum.costNanoUsd += cost;
+    }
+  }
+  return sums.all;
+}
+
+/** What corrections add: money alone, where the attempts themselves are counted. */
+export function rollUpCorrections(corrections: readonly Correction[]): Delta[] {
+  const sums = new Sums();
+  for (const { event, amountNanoUsd, isFirstPrice } of corrections) {
+    for (const sum of sums.of(event)) {
+      if (isFirstPrice) sum.counters.unknown_price--;
+      sum.costNanoUsd += amountNanoUsd;
+    }
+  }
+  return sums.all;
+}
+
+class Sums {
+  readonly #byKey = new Map<string, Sum>();
+
+  of(event: UsageRecorded): Sum[] {
+    const hourMs = Math.floor(event.startedEpochMs / HOUR_MS) * HOUR_MS;
+    return groupsOf(event).map((group) => {
+      const text = groupText(group);
+      const key = `${hourMs}${text}`;
+      let sum = this.#byKey.get(key);
+      if (sum === undefined) this.#byKey.set(key, (sum = new Sum(group, text, hourMs)));
+      return sum;
+    });
+  }
+
+  get all(): Delta[] {
+    return [...this.#byKey.values()];
+  }
+}
+
+class Sum implements Delta {
+  readonly cube: CubeName;
+  readonly group: GroupOf['group'];
+  readonly groupText: string;
+  readonly hourMs: number;
+  readonly buckets = new Map<number, number>();
+  readonly counters: Record<Counter, number> = {
+    attempts: 0,
+    cache_hits: 0,
+    estimated: 0,
+    unknown_price: 0,
+    input_tokens: 0,
+    cached_input_tokens: 0,
+    output_tokens: 0,
+    reasoning_tokens: 0,
+    queue_ms: 0,
+    ttft_ms: 0,
+    duration_ms: 0,
+  };
+  costNanoUsd = 0n;
+
+  constructor({ cube, group }: GroupOf, text: string, hourMs: number) {
+    this.cube = cube;
+    this.group = group;
+    this.groupText = text;
+    this.hourMs = hourMs;
+  }
+
+  count(bucket: number): void {
+    this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
+  }
+}
+
+/** The number of a delta's cube in the tables. */
+export function cubeId({ cube }: Delta): number {
+  return CUBES[cube].id;
+}

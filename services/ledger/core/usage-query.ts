@@ -1,0 +1,90 @@
+import type { GroupColumn } from './cubes.ts';
+
+/** What usage can be told by, besides tags and times. The order is that of the help. */
+export const PLAIN_DIMENSIONS = [
+  'key',
+  'model',
+  'team',
+  'user',
+  'organisation',
+  'feature',
+  'route',
+  'deployment',
+  'provider',
+  'endpoint',
+  'lane',
+  'variant',
+  'reason',
+  'error',
+] as const;
+export type PlainDimension = (typeof PLAIN_DIMENSIONS)[number];
+
+export const TIME_DIMENSIONS = ['day', 'hour'] as const;
+export type TimeDimension = (typeof TIME_DIMENSIONS)[number];
+
+/** `tag:project`: the values of one tag. An attempt without it is in no group. */
+export type TagDimension = `tag:${string}`;
+
+export type UsageDimension = PlainDimension | TimeDimension | TagDimension;
+
+/** Which attempts; each may be left out. `null` of a dimension: those that have none (no team, no error). */
+export interface UsageFilter extends Readonly<Partial<Record<PlainDimension, string | null | undefined>>> {
+  /** Attempts that began at or after this. */
+  readonly sinceEpochMs?: number | undefined;
+  /** Attempts that began before this. */
+  readonly untilEpochMs?: number | undefined;
+  /** A key's id or name. */
+  readonly key?: string | undefined;
+  /** Attempts with all of these tags: name → value. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The column of a group that holds a dimension; a key is known by its id. */
+export const COLUMN_OF: Readonly<Record<PlainDimension, GroupColumn>> = {
+  organisation: 'organisation',
+  team: 'team',
+  user: 'user_id',
+  key: 'key_id',
+  feature: 'feature',
+  model: 'model',
+  route: 'route',
+  deployment: 'deployment',
+  provider: 'provider',
+  endpoint: 'endpoint',
+  lane: 'lane',
+  variant: 'variant',
+  reason: 'reason',
+  error: 'error',
+};
+
+export function isTimeDimension(dimension: UsageDimension): dimension is TimeDimension {
+  return TIME_DIMENSIONS.some((time) => time === dimension);
+}
+
+/** The tag of `tag:project`; undefined for other dimensions. */
+export function tagOf(dimension: UsageDimension): string | undefined {
+  return dimension.startsWith('tag:') ? dimension.slice('tag:'.length) : undefined;
+}
+
+/** undefined: it is none. */
+export function parseDimension(word: string): UsageDimension | undefined {
+  if (/^tag:./.test(word)) return word as TagDimension;
+  return [...PLAIN_DIMENSIONS, ...TIME_DIMENSIONS].find((known) => known === word);
+}
+
+/** What a query looks at: the columns of groups, and the names of tags. */
+export function lookedAt(
+  groupBy: readonly UsageDimension[],
+  filter: UsageFilter,
+): { readonly columns: GroupColumn[]; readonly tags: string[] } {
+  const plain = PLAIN_DIMENSIONS.filter((name) => groupBy.includes(name) || filter[name] !== undefined);
+  const tags = new Set([...groupBy.flatMap((name) => tagOf(name) ?? []), ...Object.keys(filter.tags ?? {})]);
+  return {
+    columns: [
+      ...plain.map((name) => COLUMN_OF[name]),
+      ...(plain.includes('key') ? (['key_name'] as const) : []),
+      ...(tags.size > 0 ? (['tag_name', 'tag_value'] as const) : []),
+    ],
+    tags: [...tags],
+  };
+}

@@ -1,0 +1,226 @@
+import type { RawBuilder } from 'kysely';
+import { sql } from 'kysely';
+import type { CubeName } from './core/cubes.ts';
+import { CUBES, INTERACTIVE } from './core/cubes.ts';
+import { BOUNDS_MS, bucketColumns } from './core/histogram.ts';
+import type { ReportPlan, Span } from './core/report-plan.ts';
+import type { TimeDimension, UsageDimension, UsageFilter } from './core/usage-query.ts';
+import { COLUMN_OF, isTimeDimension, PLAIN_DIMENSIONS, tagOf } from './core/usage-query.ts';
+
+const CANCELLED = 'client_closed_request';
+
+/** Sums of a report's row, under these names. */
+export const REPORTED = [
+  'attempts',
+  'succeeded',
+  'cancelled',
+  'cache_hits',
+  'estimated',
+  'unknown_price',
+  'input_tokens',
+  'cached_input_tokens',
+  'output_tokens',
+  'reasoning_tokens',
+  'queue_ms',
+  'ttft_ms',
+  'duration_ms',
+  'cost_nano_usd',
+] as const;
+export type Reported = (typeof REPORTED)[number];
+
+const BUCKETS = [...bucketColumns('ttft'), ...bucketColumns('duration')];
+
+/** A group of a report: `by` tells it apart, `shown` names it. Both are columns of every part. */
+interface GroupedBy {
+  readonly by: RawBuilder<unknown>;
+  readonly shown: RawBuilder<unknown>;
+}
+
+/** Where attempts, or groups of them, are read from. */
+type Source = 'groups' | 'attempts';
+
+/** The attempts with what they cost after all corrections. */
+export const CORRECTED = sql`
+  attempts left join lateral (
+    select sum(amount_nano_usd) as amount, count(*) as times from corrections
+    where corrections.attempt_id = attempts.attempt_id
+  ) as corrected on true`;
+/** Of a row of `CORRECTED`. */
+export const COST = sql<bigint | null>`coalesce(cost_nano_usd + coalesce(corrected.amount, 0), corrected.amount)`;
+
+/**
+ * The rows that a report adds up, all of the same columns: `by_0`, `shown_0`, … and its sums. Each part is one of the plan's,
+ * and has far fewer rows than there are attempts.
+ */
+export function rolledUp(
+  plan: ReportPlan,
+  cube: CubeName,
+  dimensions: readonly UsageDimension[],
+  filter: UsageFilter,
+): RawBuilder<unknown> {
+  const parts = [
+    ...(plan.days === undefined
+      ? []
+      : [rollupPart('usage_daily', sql`day::timestamp at time zone 'UTC'`, dayWithin(plan.days))]),
+    ...plan.hours.map((span) => rollupPart('usage_hourly', sql`hour`, within(sql`hour`, span))),
+    ...plan.attempts.map((span) => attemptsPart(dimensions, filter, span)),
+  ];
+  return parts.length === 0
+    ? attemptsPart(dimensions, filter, { fromMs: 0, toMs: 0 })
+    : sql.join(parts, sql` union all `);
+
+  function rollupPart(table: string, bucket: RawBuilder<unknown>, isWithin: RawBuilder<unknown>): RawBuilder<unknown> {
+    const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', bucket));
+    const sums = REPORTED.map((name) => sql`${sumOfRollups(name)} as ${sql.ref(name)}`);
+    const buckets = BUCKETS.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`);
+    return sql`
+      select ${columns(grouped)} ${sql.join([...sums, ...buckets])}
+      from ${sql.table(table)} as sums join usage_groups on usage_groups.id = sums.group_id
+      where sums.cube = ${sql.lit(CUBES[cube].id)} and ${isWithin} and ${conditions(filter, dimensions, 'groups')}
+      group by ${groupings(grouped)}`;
+  }
+}
+
+function attemptsPart(dimensions: readonly UsageDimension[], filter: UsageFilter, span: Span): RawBuilder<unknown> {
+  const grouped = dimensions.map((dimension) => groupedBy(dimension, 'attempts', sql`started_at`));
+  const buckets = (['ttft', 'duration'] as const).flatMap((measure) => {
+    const ms = sql.ref(`${measure}_ms`);
+    return bucketColumns(measure).map((name, index) => {
+      const from = index === 0 ? sql`` : sql` and ${ms} >= ${sql.lit(BOUNDS_MS[index - 1])}`;
+      const to = BOUNDS_MS[index] === undefined ? sql`` : sql` and ${ms} < ${sql.lit(BOUNDS_MS[index])}`;
+      return sql`count(*) filter (where true${from}${to}) as ${sql.ref(name)}`;
+    });
+  });
+  return sql`
+    select ${columns(grouped)} ${sql.join([...attemptSums(), ...buckets])}
+    from ${CORRECTED}
+    where ${within(sql`started_at`, span)} and ${conditions(filter, dimensions, 'attempts')}
+    group by ${groupings(grouped)}`;
+}
+
+/** As `rolledUp`, of one row for each group, from the attempts alone; with exact quantiles as `ttft_quantiles` and `duration_quantiles`. */
+export function counted(dimensions: readonly UsageDimension[], filter: UsageFilter): RawBuilder<unknown> {
+  const { sinceEpochMs: fromMs = -Infinity, untilEpochMs: toMs = Infinity } = filter;
+  const grouped = dimensions.map((dimension) => groupedBy(dimension, 'attempts', sql`started_at`));
+  const quantiles = ['ttft', 'duration'].map(
+    (measure) =>
+      sql`percentile_cont(array[0.5, 0.95]) within group (order by ${sql.ref(`${measure}_ms`)}) as ${sql.ref(`${measure}_quantiles`)}`,
+  );
+  return sql`
+    select ${columns(grouped)} ${sql.join([...attemptSums(), ...quantiles])},
+      count(ttft_ms) as ttft_count
+    from ${CORRECTED}
+    where ${within(sql`started_at`, { fromMs, toMs })} and ${conditions(filter, dimensions, 'attempts')}
+    group by ${groupings(grouped)}`;
+}
+
+/** SQL that is true for what a filter lets through; times aside. */
+export function conditions(
+  filter: UsageFilter,
+  dimensions: readonly UsageDimension[],
+  source: Source,
+): RawBuilder<boolean> {
+  const parts = [sql`true`];
+  for (const name of PLAIN_DIMENSIONS) {
+    const wanted = filter[name];
+    if (wanted === undefined) continue;
+    const column = plainColumn(COLUMN_OF[name], source);
+    if (wanted === null) parts.push(sql`${column} is null`);
+    else if (name === 'key') parts.push(sql`(${column} = ${wanted} or key_name = ${wanted})`);
+    else parts.push(sql`${column} = ${wanted}`);
+  }
+  for (const [tag, value] of Object.entries(filter.tags ?? {})) parts.push(hasTag(tag, source, value));
+  for (const dimension of dimensions) {
+    const tag = tagOf(dimension);
+    if (tag !== undefined) parts.push(hasTag(tag, source));
+  }
+  return sql<boolean>`${sql.join(parts, sql` and `)}`;
+}
+
+/** SQL: a time lies in the span. */
+export function within(column: RawBuilder<unknown>, { fromMs, toMs }: Span): RawBuilder<boolean> {
+  const parts = [sql`true`];
+  if (fromMs > -Infinity) parts.push(sql`${column} >= ${new Date(fromMs)}`);
+  if (toMs < Infinity) parts.push(sql`${column} < ${new Date(toMs)}`);
+  return sql<boolean>`${sql.join(parts, sql` and `)}`;
+}
+
+/** As `within`, for a column of the type date and a span of whole days. */
+function dayWithin({ fromMs, toMs }: Span): RawBuilder<boolean> {
+  const date = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+  const parts = [sql`true`];
+  if (fromMs > -Infinity) parts.push(sql`day >= ${date(fromMs)}::date`);
+  if (toMs < Infinity) parts.push(sql`day < ${date(toMs)}::date`);
+  return sql<boolean>`${sql.join(parts, sql` and `)}`;
+}
+
+function columns(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
+  return sql.join(
+    grouped.map(({ by, shown }, i) => sql`${by} as ${sql.ref(`by_${i}`)}, ${shown} as ${sql.ref(`shown_${i}`)}, `),
+    sql``,
+  );
+}
+
+/** `()` is the group of everything, which is there even when nothing is. */
+function groupings(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
+  return grouped.length === 0 ? sql`()` : sql.join(grouped.map((_, i) => sql.lit(2 * i + 1)));
+}
+
+/** Two keys may have had one name, one after the other. */
+function groupedBy(dimension: UsageDimension, source: Source, time: RawBuilder<unknown>): GroupedBy {
+  if (isTimeDimension(dimension)) return same(timeText(dimension, time));
+  const tag = tagOf(dimension);
+  if (tag !== undefined) return same(source === 'groups' ? sql`tag_value` : sql`tags ->> ${sql.lit(tag)}`);
+  const name = PLAIN_DIMENSIONS.find((known) => known === dimension);
+  if (name === undefined) throw new RangeError(`"${dimension}" is no dimension`);
+  if (name === 'key') return { by: sql`key_id`, shown: sql`max(key_name)` };
+  return same(plainColumn(COLUMN_OF[name], source));
+}
+
+/** Written without parameters, so that Postgres sees that both are one expression. */
+function same(by: RawBuilder<unknown>): GroupedBy {
+  return { by, shown: by };
+}
+
+function plainColumn(column: string, source: Source): RawBuilder<unknown> {
+  if (column === 'lane' && source === 'attempts') return sql`coalesce(lane, ${sql.lit(INTERACTIVE)})`;
+  return sql.ref(column);
+}
+
+/** UTC: `2026-11-20`, `2026-11-20T13:00Z`. */
+function timeText(dimension: TimeDimension, time: RawBuilder<unknown>): RawBuilder<unknown> {
+  const format = dimension === 'day' ? 'YYYY-MM-DD' : 'YYYY-MM-DD"T"HH24:00"Z"';
+  return sql`to_char((${time}) at time zone 'UTC', ${sql.lit(format)})`;
+}
+
+function hasTag(tag: string, source: Source, value?: string): RawBuilder<unknown> {
+  if (source === 'groups')
+    return value === undefined ? sql`tag_name = ${tag}` : sql`(tag_name = ${tag} and tag_value = ${value})`;
+  return value === undefined ? sql`tags ->> ${tag} is not null` : sql`tags ->> ${tag} = ${value}`;
+}
+
+function sumOfRollups(name: Reported): RawBuilder<unknown> {
+  if (name === 'succeeded') return sql`coalesce(sum(attempts) filter (where error is null), 0)`;
+  if (name === 'cancelled') return sql`coalesce(sum(attempts) filter (where error = ${CANCELLED}), 0)`;
+  return sql`coalesce(sum(${sql.ref(name)}), 0)`;
+}
+
+function attemptSums(): RawBuilder<unknown>[] {
+  const sums: Record<Reported, RawBuilder<unknown>> = {
+    attempts: sql`count(*)`,
+    succeeded: sql`count(*) filter (where error is null)`,
+    cancelled: sql`count(*) filter (where error = ${CANCELLED})`,
+    cache_hits: sql`count(*) filter (where cache_hit)`,
+    estimated: sql`count(*) filter (where is_estimated)`,
+    unknown_price: sql`count(*) filter (where ${COST} is null)`,
+    input_tokens: sql`coalesce(sum(input_tokens), 0)`,
+    cached_input_tokens: sql`coalesce(sum(cached_input_tokens), 0)`,
+    output_tokens: sql`coalesce(sum(output_tokens), 0)`,
+    reasoning_tokens: sql`coalesce(sum(reasoning_tokens), 0)`,
+    queue_ms: sql`coalesce(sum(queue_ms), 0)`,
+    ttft_ms: sql`coalesce(sum(ttft_ms), 0)`,
+    duration_ms: sql`coalesce(sum(duration_ms), 0)`,
+    cost_nano_usd: sql`coalesce(sum(${COST}), 0)`,
+  };
+  return REPORTED.map((name) => sql`${sums[name]} as ${sql.ref(name)}`);
+}
