@@ -45,6 +45,7 @@ test('a ledger is asked and told, by this ingress', async () => {
     { v: 1, ingress: 'ing-a', leases: [{ lease: 'l', keep: 3, isClosed: false }] },
   ]);
   for (const each of listening) each.unsubscribe();
+  await ledgerBus().flush();
 });
 
 test('nobody who could grant anything is told at once', async () => {
