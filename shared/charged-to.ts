@@ -11,6 +11,7 @@ export type ChargedTo = Pick<
   | 'session'
   | 'tags'
   | 'modelScope'
+  | 'routeScope'
   | 'admittedEpochMs'
   | 'reservedNanoUsd'
   | 'leases'
@@ -37,6 +38,7 @@ export function chargedTo(
     ...(account?.session == null ? {} : { session: account.session }),
     ...(tags === undefined || Object.keys(tags).length === 0 ? {} : { tags }),
     ...(account?.modelScope == null ? {} : { modelScope: account.modelScope }),
+    ...(account?.routeScope === undefined ? {} : { routeScope: account.routeScope }),
     ...(account === undefined ? {} : { admittedEpochMs: account.admittedEpochMs }),
     ...(account?.reservedNanoUsd === undefined ? {} : { reservedNanoUsd: account.reservedNanoUsd }),
     ...(account?.leases === undefined ? {} : { leases: account.leases }),

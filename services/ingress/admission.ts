@@ -12,6 +12,7 @@ import { budgetExceeded, priceUnknown } from './budgets/over-budget.ts';
 import type { Reservation } from './budgets/reservation.ts';
 import { Turns } from './budgets/turns.ts';
 import { Candidates } from './candidates.ts';
+import type { Charged } from './core/admission-terms.ts';
 import { accountOf, chargedOf } from './core/admission-terms.ts';
 import type { Quote } from './core/quote.ts';
 import { quoteOf } from './core/quote.ts';
@@ -75,6 +76,8 @@ export interface Terms {
   readonly request: AdmittedRequest;
   /** Whom its attempts are charged to; undefined: its key says it all. */
   readonly account: Account | undefined;
+  /** The route that it was admitted under; null: none. */
+  readonly route: string | null;
   /** Pays for its attempts; undefined: no hard budget does. */
   readonly cover: Cover | undefined;
   /** How its limits stand. */
@@ -99,6 +102,7 @@ const NO_HEADERS: HeaderList = {};
 interface Plan {
   readonly request: AdmittedRequest;
   readonly account: Account | undefined;
+  readonly route: string | null;
   readonly hard: readonly BudgetItem[];
   /** Only where it is wanted, and some price is known. */
   readonly quote: Quote | undefined;
@@ -129,9 +133,9 @@ export class Admission {
     const { catalog, clock, limits, rules } = this.#deps;
     const { model, servedAs, via: router, overrides } = request;
     const resolution = catalog.resolve(servedAs ?? model, { router, overrides });
-    const { scopes, modelScope } = chargedOf(request, resolution);
-    return andThen(rules.rulesOf(scopes), (ruling) => {
-      const plan = this.#plan(request, resolution, ruling, modelScope, isGone);
+    const charged = chargedOf(request, resolution);
+    return andThen(rules.rulesOf(charged.scopes), (ruling) => {
+      const plan = this.#plan(request, resolution, ruling, charged, isGone);
       if (ruling.limits.length === 0) return this.#pay(plan, undefined);
       const costNanoUsd = plan.quote?.nanoUsd ?? 0;
       const ask = { limits: ruling.limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
@@ -143,14 +147,14 @@ export class Admission {
     request: AdmittedRequest,
     resolution: Resolution | undefined,
     { blocked, limits, budgets }: ScopeRuling,
-    modelScope: string,
+    { modelScope, route }: Charged,
     isGone: () => boolean,
   ): Plan {
     if (blocked !== undefined) throw scopeBlocked(blocked);
     const { clock, isLedgerAway, onUnchecked } = this.#deps;
     const isBudgeted = budgets.length > 0;
     const account = accountOf(request, { modelScope, isBudgeted }, clock.epochMs());
-    const free = { request, account, hard: [], quote: undefined, isGone };
+    const free = { request, account, route, hard: [], quote: undefined, isGone };
     // What nobody knows is served by nobody: a router says so.
     if (resolution === undefined || (limits.length === 0 && !isBudgeted)) return free;
     const hard = hardOf(budgets);
@@ -163,7 +167,7 @@ export class Admission {
     if (quote === undefined) throw priceUnknown(request.servedAs ?? request.model, first.terms.name);
     // Slots that were promised ahead may be of somebody without a price.
     const priced = quote.hasUnpriced ? { ...request, mustBePriced: true, nameKey: undefined } : request;
-    return { request: priced, account, hard, quote, isGone };
+    return { request: priced, account, route, hard, quote, isGone };
   }
 
   #pay(plan: Plan, taken: TakenLimits | undefined): Terms | Promise<Terms> {
@@ -209,10 +213,11 @@ export class Admission {
   }
 }
 
-function termsOf({ request, account }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
+function termsOf({ request, account, route }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
   return {
     request,
     account,
+    route,
     cover,
     headers: taken?.headers ?? NO_HEADERS,
     over: (actual) => {

@@ -63,6 +63,12 @@ describe('an attempt’s money', () => {
     expect(task?.outputTokensBound).toBe(4_096);
   });
 
+  test('is that of the route that it was admitted under, also where a router has another one serve it', async () => {
+    const world = await paidBy(1_000);
+    world.place('b/m', { downgradedTo: 'cheaper', route: 'cheaper' });
+    expect(world.tasks()[0]).toMatchObject({ route: 'cheaper', account: { routeScope: 'r' } });
+  });
+
   test('is spent by what it cost, and the rest is free', async () => {
     const world = await paidBy(1_000);
     world.whole(world.place('a/m'), '{}');

@@ -5,6 +5,7 @@ import { providersVerdict } from '../../shared/dialects/openai-error.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
+import type { Account } from '../../shared/messages/account.ts';
 import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { Placed, Refused } from '../../shared/messages/envelope.ts';
 import type { Terms } from './admission.ts';
@@ -276,7 +277,7 @@ export class Exchange implements RunOwner {
     if (isRetry) metrics.retries.inc({ route: this.#terms.label });
     const continues = this.#shown?.continuation?.continues;
     const attempt = this.#history.begin(placed);
-    const { account } = this.#admitted;
+    const account = this.#accountAt(placed);
     const outputTokensBound = this.#outputBound(placed);
     const { creditBytes } = this.#relay;
     const { earlier } = this.#history;
@@ -284,6 +285,12 @@ export class Exchange implements RunOwner {
     run.submit(placed, terms);
     if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
       this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
+  }
+
+  /** The budgets that it was admitted under pay for it, also where its router has another route serve it. */
+  #accountAt({ downgradedTo }: Placed): Account | undefined {
+    const { account, route: routeScope } = this.#admitted;
+    return account === undefined || downgradedTo === undefined ? account : { ...account, routeScope };
   }
 
   /** What the reservation covers at this deployment, where there is one; undefined: the provider is told what the client said. */

@@ -9,6 +9,8 @@ export const Account = z.looseObject({
   tags: z.record(z.string(), z.string()).optional(),
   /** The id of the scope `model:` that it was admitted under; absent: the model as the client named it. */
   modelScope: z.string().nullish(),
+  /** The route that it was admitted under (null: none), where a router has had another one serve it; absent: the one that did. */
+  routeScope: z.string().nullish(),
   /** When it was reserved: the budgets' windows are those of this moment. */
   admittedEpochMs: z.number(),
   /** The most that this attempt may cost; absent: nothing was reserved. */

@@ -55,6 +55,8 @@ export const UsageRecorded = z.looseObject({
   tags: z.record(name, name).nullish(),
   /** The id of the scope `model:` that it was admitted under; absent: `model`. */
   modelScope: name.nullish(),
+  /** The route that it was admitted under (null: none), whose budgets pay for it; absent: `route`. */
+  routeScope: name.nullish(),
   /** When its request was reserved, which decides the budgets' windows; absent: `startedEpochMs`. */
   admittedEpochMs: z.int().nonnegative().nullish(),
   /** What was reserved for it, nano-dollars. */

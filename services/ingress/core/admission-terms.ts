@@ -9,6 +9,8 @@ export interface Charged {
   readonly scopes: readonly ScopeName[];
   /** The id of its scope `model:`. */
   readonly modelScope: string;
+  /** null: its name is no route's. */
+  readonly route: string | null;
 }
 
 /**
@@ -21,7 +23,7 @@ export function chargedOf(
 ): Charged {
   const modelScope = onlyDeploymentOf(resolution) ?? servedAs ?? model;
   const route = resolution?.route ?? null;
-  return { scopes: scopesOf(attribution, { model: modelScope, route }), modelScope };
+  return { scopes: scopesOf(attribution, { model: modelScope, route }), modelScope, route };
 }
 
 /** What the worker and the ledger are told of that; undefined when the key says it all. */

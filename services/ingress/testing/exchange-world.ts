@@ -136,7 +136,13 @@ export class World {
           ...{ overrides: undefined, sketch: undefined, sluice: undefined, metadata: undefined, prompt: undefined },
           ...{ nameKey: 'r', servedAs: undefined, mustBePriced: false, attribution: ATTRIBUTION },
         },
-        ...{ account: { admittedEpochMs: 1 }, cover, headers: {}, over: (used) => this.used.push({ ...used }) },
+        ...{
+          account: { admittedEpochMs: 1 },
+          route: 'r',
+          cover,
+          headers: {},
+          over: (used) => this.used.push({ ...used }),
+        },
       },
       response,
     );

@@ -54,13 +54,14 @@ export async function moveBalances(
 }
 
 function chargeOf(event: UsageRecorded): BudgetCharge {
-  const { organisation, team, user, feature, session, keyId, tags, route } = event;
+  const { organisation, team, user, feature, session, keyId, tags, model, modelScope, routeScope } = event;
   const attribution = {
     ...{ organisation: organisation ?? null, team, user: user ?? null, keyId },
     ...{ feature: feature ?? null, session: session ?? null, tags: tags ?? {} },
   };
+  const route = routeScope === undefined ? event.route : routeScope;
   return {
-    scopes: scopesOf(attribution, { model: event.modelScope ?? event.model, route }),
+    scopes: scopesOf(attribution, { model: modelScope ?? model, route }),
     epochMs: event.admittedEpochMs ?? event.startedEpochMs,
     costNanoUsd: BigInt(event.costNanoUsd ?? 0),
     leases: event.leases ?? [],

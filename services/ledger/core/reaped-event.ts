@@ -35,6 +35,7 @@ export function reapedEvent(
     session: account?.session ?? null,
     tags: account?.tags ?? null,
     modelScope: account?.modelScope ?? null,
+    ...(account?.routeScope === undefined ? {} : { routeScope: account.routeScope }),
     admittedEpochMs: account?.admittedEpochMs ?? null,
     reservedNanoUsd: account?.reservedNanoUsd ?? null,
     leases: account?.leases ?? null,
