@@ -10,7 +10,8 @@ parentPort?.on('message', (question: CountQuestion) => {
 
 async function count({ id, prompt, said, saidBytes }: CountQuestion): Promise<Counted> {
   const tokenizer = await loadTokenizer();
-  const text = Buffer.from(said).toString('utf8');
+  // A space belongs to the word behind it, which never came.
+  const text = Buffer.from(said).toString('utf8').trimEnd();
   const tokens = tokenizer.count([text]);
   const output = said.length === 0 ? 0 : Math.ceil((tokens * saidBytes) / said.length);
   const read = prompt === undefined ? undefined : promptTexts(Buffer.from(prompt).toString('utf8'));

@@ -18,6 +18,10 @@ test('a prompt and what was answered are counted as OpenAI’s models do', async
   expect(await counter.count(prompt, saying('The quick brown fox'))).toEqual({ input: 12, output: 4 });
 });
 
+test('the space before a word that never came is no token', async () => {
+  expect(await counter.count(undefined, saying('token '.repeat(12)))).toMatchObject({ output: 12 });
+});
+
 test('of a long answer the rest is like its beginning', async () => {
   const counted = await counter.count(undefined, saying('fox '.repeat(8_192)));
   expect(counted?.input).toBeUndefined();
