@@ -1,5 +1,7 @@
 import { Command, CommanderError } from 'commander';
+import { addAuditCommands } from './commands/audit.ts';
 import { addBlockCommands } from './commands/blocks.ts';
+import { addBudgetsCommands } from './commands/budgets.ts';
 import { addConfigCommands } from './commands/config.ts';
 import { addDeploymentsCommands } from './commands/deployments.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -8,10 +10,14 @@ import { addHealthCommand } from './commands/health.ts';
 import { addIngressCommand } from './commands/ingress.ts';
 import { addKeysCommands } from './commands/keys.ts';
 import { addLedgerCommand } from './commands/ledger.ts';
+import { addLimitsCommands } from './commands/limits.ts';
+import { addOrganisationsCommands } from './commands/organisations.ts';
 import { addRouterCommand } from './commands/router.ts';
 import { addStartCommand } from './commands/start.ts';
+import { addTeamsCommands } from './commands/teams.ts';
 import { setUpTerminal } from './commands/terminal.ts';
 import { addUsageCommand } from './commands/usage.ts';
+import { addUsersCommands } from './commands/users.ts';
 import { addVersionCommand, sluiceVersion } from './commands/version.ts';
 import { addWorkerCommand } from './commands/worker.ts';
 
@@ -69,9 +75,15 @@ DEBUG=sluice or --verbose prints the stack of an error. NO_COLOR=1 turns colours
   addLedgerCommand(program);
   program.commandsGroup('Manage:');
   addKeysCommands(program);
+  addTeamsCommands(program);
+  addUsersCommands(program);
+  addOrganisationsCommands(program);
+  addBudgetsCommands(program);
+  addLimitsCommands(program);
   addBlockCommands(program);
   addDeploymentsCommands(program);
   addUsageCommand(program);
+  addAuditCommands(program);
   program.commandsGroup('Look:');
   addHealthCommand(program);
   addConfigCommands(program);

@@ -140,6 +140,7 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
   const app = buildServer({
     authenticator,
     admission,
+    bus,
     exchanges,
     clock,
     requestTimeoutMs,

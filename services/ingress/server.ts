@@ -9,12 +9,14 @@ import { makeRequestId } from '../../shared/ids.ts';
 import type { Log } from '../../shared/log.ts';
 import type { AdminHealthDeps } from './routes/admin-health.ts';
 import { adminHealthRoutes } from './routes/admin-health.ts';
+import type { AdminApiDeps } from './routes/admin-api.ts';
+import { ADMIN_API, adminApiRoutes } from './routes/admin-api.ts';
 import { healthRoutes } from './routes/health.ts';
 import type { InferenceDeps } from './routes/inference.ts';
 import { inferenceRoutes, ROUTER_DOOR } from './routes/inference.ts';
 import { modelRoutes } from './routes/models.ts';
 
-export interface ServerDeps extends InferenceDeps, AdminHealthDeps {
+export interface ServerDeps extends InferenceDeps, AdminHealthDeps, AdminApiDeps {
   readonly log: Log;
   readonly registry: Registry;
   readonly bodyLimitBytes: number;
@@ -50,6 +52,7 @@ export function buildServer(deps: ServerDeps): FastifyInstance {
   modelRoutes(app, deps);
   healthRoutes(app, deps);
   adminHealthRoutes(app, deps);
+  adminApiRoutes(app, deps);
   return app;
 }
 
@@ -69,6 +72,7 @@ function notFound(app: FastifyInstance, request: FastifyRequest, reply: FastifyR
 
 /** As the routes were registered: these are the parts of a path that vary. */
 function patternOf(path: string): string {
+  if (path.startsWith(`${ADMIN_API}/`)) return `${ADMIN_API}/*`;
   return path.replace(/^\/router\/[^/]+/, ROUTER_DOOR).replace(/(\/v1\/models\/|\/admin\/deployments\/).+/, '$1*');
 }
 

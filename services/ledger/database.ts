@@ -75,6 +75,11 @@ export function isAway(failure: unknown): boolean {
   return isOfSystem || /connect|silent/i.test(failure.message);
 }
 
+/** Whether a statement took too long, or waited too long for another's lock. */
+export function isOutOfTime(failure: unknown): boolean {
+  return failure instanceof DatabaseError && ['57014', '55P03'].includes(failure.code ?? '');
+}
+
 /** A silent socket is destroyed: who waits for it fails, and the pool drops it. */
 function givingUpAfter(silenceMs: number): Socket {
   const socket = new Socket();

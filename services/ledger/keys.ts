@@ -284,7 +284,7 @@ export function isAdminRole(role: string | null): boolean {
   return role === 'owner' || role === 'admin';
 }
 
-function recordOf(row: Selectable<ApiKeysTable>): KeyRecord {
+export function recordOf(row: Selectable<ApiKeysTable>): KeyRecord {
   const epochMs = (at: Date | null): number | null => at?.getTime() ?? null;
   return {
     ...{ id: row.id, name: row.name, prefix: row.prefix, team: row.team, user: row.user_id },

@@ -5,6 +5,7 @@ import type { RetentionConfig } from '../../shared/config.ts';
 import { makeInstanceId } from '../../shared/ids.ts';
 import type { BudgetConfig, WebhookConfig } from '../../shared/config.ts';
 import type { Log } from '../../shared/log.ts';
+import { startAdmin } from './admin/start-admin.ts';
 import { startAnswering } from './answer.ts';
 import { Backlog } from './backlog.ts';
 import { moveBalances } from './budgets/balances.ts';
@@ -111,6 +112,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const leases = new LeaseDesk({ bus, db, clock, metrics: budgetMetrics });
   const openOthers = (): Subscription[] => [leases.open()];
   const answering = startAnswering({ id, bus, db, secret, log, backlog: () => backlog.messages, openOthers });
+  const admin = startAdmin({ bus, db, secret, log });
   const recordedForMs = (): number => Math.max(backlog.emptyForMs, reaper.lookedForMs);
   const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, recordedForMs });
   log.info({ ledger: id }, 'ledger started');
@@ -121,6 +123,7 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
     secret,
     stop: async () => {
       answering.stop();
+      admin.stop();
       backlog.stop();
       await Promise.all([reaper.stop(), consumer.stop(), housekeeping.stop(), jobs.stop(), leases.idle()]);
       await bus.flush();
