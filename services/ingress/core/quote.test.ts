@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Deployment } from '../../../shared/catalog.ts';
 import type { TokenBounds } from '../../../shared/dialects/openai-needs.ts';
-import type { Price } from '../../../shared/pricing.ts';
 import { costOf } from '../../../shared/pricing.ts';
 import { deploymentOf } from '../../../shared/testing/fixtures.ts';
 import { costSeenOf, outputBoundOf, quoteOf } from './quote.ts';
@@ -23,7 +22,7 @@ const deployment = fc
     const tiers = known?.tiers?.toSorted((a, b) => a.aboveInputTokens - b.aboveInputTokens);
     return deploymentOf('p/m', {
       ...fields,
-      price: known === undefined ? undefined : ({ ...known, ...(tiers === undefined ? {} : { tiers }) } as Price),
+      price: known === undefined ? undefined : { ...known, ...(tiers === undefined ? {} : { tiers }) },
     });
   });
 const bounds = fc.record({

@@ -32,7 +32,10 @@ const WORDS = {
 const PROBE_KEY = 'sluice:scope:?';
 
 /** `stop` closes the connection to Redis. */
-export function openLimits({ redis, log, onDegraded }: LimitsDeps): { readonly limits: Limits; stop(): void } {
+export function openLimits({ redis, log, onDegraded }: LimitsDeps): {
+  readonly limits: Limits;
+  readonly stop: () => void;
+} {
   const here = new ScopeLimits();
   if (redis === undefined) return { limits: here, stop: () => undefined };
   const presence = new RedisPresence(redis, log, WORDS, PROBE_KEY);
