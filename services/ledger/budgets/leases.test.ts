@@ -1,4 +1,3 @@
-import { TEST_SECRET } from '../testing/secret.ts';
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../../shared/clock.ts';
