@@ -31,6 +31,7 @@ export function addBlockCommands(program: Command): void {
 
   withConfigOptions(withJson(program.command('blocks')), 'dataDir')
     .description('every scope that is blocked, and why')
+    .addHelpText('after', '\nExamples:\n  $ sluice blocks\n  $ sluice blocks --json | jq -r ".[].scope"')
     .action(listCommand);
 }
 

@@ -72,6 +72,7 @@ Examples:
   withConfigOptions(withJson(keys.command('show')), 'dataDir')
     .description('everything about one key, but for its token')
     .argument('<key>', WHICH)
+    .addHelpText('after', '\nExamples:\n  $ sluice keys show alice\n  $ sluice keys show sk-sluice-ab12 --json')
     .action(showCommand);
 
   withConfigOptions(withJson(keys.command('rotate')), 'dataDir')

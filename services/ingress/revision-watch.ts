@@ -20,6 +20,7 @@ export class RevisionWatch {
   readonly #forget: (what: Forgotten) => void;
   readonly #log: Pick<Log, 'info'>;
   readonly #track = new RevisionTrack();
+  #hasBegun = false;
 
   constructor(log: Pick<Log, 'info'>, forget: (what: Forgotten) => void) {
     this.#log = log;
@@ -45,7 +46,9 @@ export class RevisionWatch {
 
   sweep(now: Millis): void {
     if (!this.#track.takeLost(now)) return;
-    this.#log.info('what is known of keys and rules may be old: all of it is asked for anew');
+    // Once, when the first revision is heard of, it means nothing.
+    if (this.#hasBegun) this.#log.info('a change of keys or rules was missed: all of them are asked for anew');
+    this.#hasBegun = true;
     this.#forget(EVERYTHING);
   }
 }

@@ -72,6 +72,12 @@ test('that is not here is not made anew where keys are kept under it', async () 
   expect(await readdir(dataDir)).toEqual([]);
 });
 
+test('that cannot be looked for is not made anew', async () => {
+  await writeFile(join(dataDir, 'file'), '');
+  const beneath = { configured: undefined, dataDir: join(dataDir, 'file') };
+  await expect(openKeySecret(db, beneath)).rejects.toThrow('The secret cannot be read from');
+});
+
 test('has sixteen characters at least, and shows none of them', () => {
   expect(() => new KeySecret('x'.repeat(15))).toThrow('16 characters');
   const secret = new KeySecret(SECRET);

@@ -53,16 +53,22 @@ export class KeySecret {
  */
 export async function openKeySecret(db: Database, { configured, dataDir }: SecretSource): Promise<KeySecret> {
   const file = join(dataDir, FILE_NAME);
-  const text = configured ?? (await readSecret(file));
+  let text = configured ?? (await readSecret(file));
   if (text === undefined && (await fingerprintOf(db)) !== undefined) {
-    throw new Error(
-      `The keys of this database are kept under a secret that is not here: there is no ${file}.\n` +
-        `Set SLUICE_SECRET (or auth.secret) to that secret, or copy the file \`${FILE_NAME}\` from the data folder of the first ledger.`,
-    );
+    // Somebody who started at the same time may have made it between the two looks.
+    text = await readSecret(file);
+    if (text === undefined) throw secretIsElsewhere(file);
   }
   const secret = new KeySecret(text ?? (await makeSecret(dataDir, file)));
   await claim(db, secret, configured === undefined ? file : 'SLUICE_SECRET (or auth.secret)');
   return secret;
+}
+
+function secretIsElsewhere(file: string): Error {
+  return new Error(
+    `The keys of this database are kept under a secret that is not here: there is no ${file}.\n` +
+      `Set SLUICE_SECRET (or auth.secret) to that secret, or copy the file \`${FILE_NAME}\` from the data folder of the first ledger.`,
+  );
 }
 
 /** Whoever comes first decides; all others must have the same. */
@@ -100,13 +106,16 @@ async function readSecret(file: string): Promise<string | undefined> {
 
 /** Of several that start at once on one folder, all end up with the same secret: a link to a whole file is made once. */
 async function makeSecret(dataDir: string, file: string): Promise<string> {
-  await mkdir(dataDir, { recursive: true });
   const whole = `${file}.${randomBytes(8).toString('hex')}`;
-  await writeFile(whole, `${randomBytes(SECRET_BYTES).toString('base64url')}\n`, { mode: OWNER_ONLY, flag: 'wx' });
   try {
+    await mkdir(dataDir, { recursive: true });
+    await writeFile(whole, `${randomBytes(SECRET_BYTES).toString('base64url')}\n`, { mode: OWNER_ONLY, flag: 'wx' });
     await link(whole, file);
   } catch (failure) {
-    if (!isErrno(failure, 'EEXIST')) throw new Error(`The secret cannot be written to ${file}.`, { cause: failure });
+    if (!isErrno(failure, 'EEXIST'))
+      throw new Error(`The secret cannot be written to ${file}: set SLUICE_SECRET (or auth.secret) instead.`, {
+        cause: failure,
+      });
   } finally {
     await rm(whole, { force: true });
   }

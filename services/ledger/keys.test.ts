@@ -92,6 +92,21 @@ describe('a key is found by the hash of its token', () => {
   });
 });
 
+test('a key is found by index, however many there are', async () => {
+  const { id, token } = await create({ name: 'one', team: 'blue' });
+  await sql`
+    insert into api_keys (id, name, hash, hash_kind, prefix, old_hash)
+    select 'key_n' || n, 'n' || n, md5('a' || n) || md5('b' || n), 'hmac', 'sk-sluice-n', md5('c' || n) || md5('d' || n)
+    from generate_series(1, 20000) n`.execute(db);
+  await sql`analyze api_keys`.execute(db);
+  expect((await lookUp(token)).principal?.keyId).toBe(id);
+  const { rows } = await sql<{ 'QUERY PLAN': string }>`
+    explain select id from api_keys k
+    where (k.hash = ${hashOfToken('a')} or k.old_hash = ${hashOfToken('a')} or k.hash = ${hashOfToken('b')})
+      and k.revoked_at is null`.execute(db);
+  expect(rows.map((row) => row['QUERY PLAN']).join('\n')).not.toContain('Seq Scan');
+});
+
 test('what a key may do is told with it, and what is the default is not', async () => {
   const spec = {
     ...{ name: 'narrow', team: 'search', user: 'ada', organisation: 'acme', role: 'team_admin' as const },
