@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { AccountedAttempt } from '../../services/ledger/list-attempts.ts';
-import type { MoveBalances } from '../../services/ledger/record.ts';
 import { formatDollars, formatUsd, parseUsd } from '../../shared/money.ts';
 import type { Price } from '../../shared/pricing.ts';
 import { MAX_RATE } from '../../shared/pricing.ts';
@@ -49,7 +48,6 @@ async function reRateCommand(flags: Flags): Promise<void> {
   const { Catalog } = await import('../../shared/catalog.ts');
   const { loadPriceTable } = await import('../../shared/pricing.ts');
   const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
-  const { moveBalances } = await import('../../services/ledger/budgets/balances.ts');
   const { reRate } = await import('../../services/ledger/corrections.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
@@ -59,9 +57,8 @@ async function reRateCommand(flags: Flags): Promise<void> {
   await withLedger(config, {}, async ({ db }) => {
     const [filter, { reason }] = [filterOf(flags), flags];
     const doer = { actor: actorHere(), now: new Date() };
-    const move: MoveBalances = (transaction, fresh) => moveBalances(transaction, fresh);
     const by = doer.actor.keyId;
-    const { amountNanoUsd, ...done } = await reRate(db, { filter, priceOf, reason, by, moveBalances: move });
+    const { amountNanoUsd, ...done } = await reRate(db, { filter, priceOf, reason, by });
     if (done.corrected > 0) {
       // Done in many transactions, of which this tells afterwards; each correction says for itself who made it, and why.
       const after = { filter, reason, ...done, amount_nano_usd: String(amountNanoUsd) };
