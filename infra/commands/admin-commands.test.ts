@@ -99,6 +99,26 @@ test('a limit is made and changed', { timeout: TIMEOUT }, async () => {
   });
 });
 
+test('what is done to keys and blocks is recorded, and no token with it', { timeout: TIMEOUT }, async () => {
+  const env = { SLUICE_SECRET: 'a secret for tests alone' };
+  const { stdout } = await sluice(['keys', 'create', '--name', 'bot'], env);
+  const token = stdout.trim();
+  expect((await sluice(['keys', 'rotate', 'bot', '--overlap', '0s'], env)).code).toBe(0);
+  expect((await sluice(['keys', 'revoke', 'bot'], env)).code).toBe(0);
+  expect((await sluice(['block', 'team:loud', '--reason', 'Too loud.'], env)).code).toBe(0);
+  expect((await sluice(['unblock', 'team:loud'], env)).code).toBe(0);
+  const records = await json('audit', 'list', '--limit', '5');
+  expect(records).toMatchObject([
+    { action: 'unblock', entity_id: 'team:loud', before: { reason: 'Too loud.' }, after: null },
+    { action: 'block', before: null, after: { reason: 'Too loud.' } },
+    { action: 'revokeKey', before: { status: 'live' }, after: { status: 'revoked' } },
+    { action: 'rotateKey', before: { version: 1 }, after: { version: 2 } },
+    { action: 'createKey', actor: `cli:${userInfo().username}`, before: null, after: { name: 'bot', status: 'live' } },
+  ]);
+  expect(token).toMatch(/^sk-sluice-/);
+  expect(JSON.stringify(records)).not.toContain(token);
+});
+
 test('each change is told to the ingresses of the broker that is named', { timeout: TIMEOUT }, async () => {
   const nats = await freshNats();
   const bus = await Bus.connect({ url: nats.url, name: 'test', log });

@@ -1,7 +1,7 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { Block } from '../../services/ledger/blocks.ts';
 import type { Config } from '../../shared/config.ts';
+import { actorHere } from './actor-here.ts';
 import type { OpenLedger } from './open-ledger.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
 import type { ConfigFlags } from './options.ts';
@@ -37,34 +37,43 @@ export function addBlockCommands(program: Command): void {
 
 async function blockCommand(said: string, { json, reason, ...flags }: Flags & { reason: string }): Promise<void> {
   const { blockScope } = await import('../../services/ledger/blocks.ts');
-  const by = `cli:${userInfo().username}`;
-  await change(said, flags, json, 'Blocked', (db, scope) => blockScope(db, { scope, reason, by }));
+  const by = actorHere().keyId;
+  await change(said, flags, json, 'block', (db, scope) => blockScope(db, { scope, reason, by }));
 }
 
 async function unblockCommand(said: string, { json, ...flags }: Flags): Promise<void> {
   const { unblockScope } = await import('../../services/ledger/blocks.ts');
-  await change(said, flags, json, 'Unblocked', unblockScope);
+  await change(said, flags, json, 'unblock', unblockScope);
 }
 
 async function change(
   said: string,
   flags: ConfigFlags,
   json: true | undefined,
-  done: string,
+  action: 'block' | 'unblock',
   make: (db: OpenLedger['db'], scope: string) => Promise<Block>,
 ): Promise<void> {
-  const { inOneRevision } = await import('../../services/ledger/revision.ts');
+  const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
+  const { blockOf } = await import('../../services/ledger/admin/blocks.ts');
+  const { listBlocks } = await import('../../services/ledger/blocks.ts');
   const { announceChange } = await import('./announce-change.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
   const { block, announcement } = await withLedger(config, {}, async (ledger) => {
     const scope = await scopeOf(said, config, ledger);
-    const { value, revision } = await inOneRevision(ledger.db, (tx) => make(tx, scope));
+    const doer = { actor: actorHere(), now: new Date() };
+    const { value, revision } = await inAuditedRevision(ledger.db, doer, async (tx) => {
+      const known = (await listBlocks(tx)).find((each) => each.scope === scope);
+      const made = await make(tx, scope);
+      const before = known === undefined ? null : blockOf(known);
+      const after = action === 'block' ? blockOf(made) : null;
+      return { value: made, deed: { action, entity: 'block', entityId: scope, before, after } };
+    });
     const natsUrl = config.nats.url ?? ledger.gateway?.natsUrl;
     return { block: value, announcement: await announceChange(natsUrl, { revision, scopes: [scope] }) };
   });
   if (json) return printJson({ ...asJson(block), announced: announcement.isSent, note: announcement.text });
-  print(`${done} ${block.scope}.`);
+  print(`${action === 'block' ? 'Blocked' : 'Unblocked'} ${block.scope}.`);
   note(announcement.text);
 }
 

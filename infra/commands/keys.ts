@@ -3,11 +3,13 @@ import type { KeySpec } from '../../services/ledger/core/check-key.ts';
 import type { KeySecret } from '../../services/ledger/key-secret.ts';
 import type { KeyRecord } from '../../services/ledger/keys.ts';
 import type { Database } from '../../services/ledger/schema.ts';
+import type { OperationId } from '../../shared/admin/operations.ts';
 import type { Config, OverridesAllowed } from '../../shared/config.ts';
 import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import { MAY_NAME, ROLES } from '../../shared/messages/key.ts';
 import type { Role } from '../../shared/messages/key.ts';
+import { actorHere } from './actor-here.ts';
 import type { Announcement } from './announce-change.ts';
 import { CommandError } from './failure.ts';
 import { duration, expiry, names, overrides, tag } from './key-options.ts';
@@ -111,9 +113,17 @@ async function createCommand({ json, config: file, dataDir, ...flags }: Flags & 
     ...(tags !== undefined && { tags }),
   };
   const config = await loadCommandConfig(configFlags(file, dataDir));
-  const key = await withLedger(config, { mayCreate: true }, async ({ db, openSecret }) =>
-    createKey(db, spec, await openSecret()),
-  );
+  const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
+  const { keyOf } = await import('../../services/ledger/admin/keys.ts');
+  const doer = { actor: actorHere(), now: new Date() };
+  const { value: key } = await withLedger(config, { mayCreate: true }, async ({ db, openSecret }) => {
+    const secret = await openSecret();
+    return inAuditedRevision(db, doer, async (tx) => {
+      const made = await createKey(tx, spec, secret);
+      const after = keyOf(made, doer.now);
+      return { value: made, deed: { action: 'createKey', entity: 'key', entityId: made.id, before: null, after } };
+    });
+  });
   if (json) return printJson({ ...keyAsJson(key), token: key.token });
   print(key.token);
   note(
@@ -163,7 +173,7 @@ async function showCommand(which: string, { json, ...flags }: Flags): Promise<vo
 async function rotateCommand(which: string, { json, overlap, ...flags }: Flags & { overlap: number }): Promise<void> {
   const { rotateKey } = await import('../../services/ledger/keys.ts');
   const config = await loadCommandConfig(flags);
-  const { value: key, announcement } = await changeKey(config, which, (tx, { id }, secret) =>
+  const { value: key, announcement } = await changeKey(config, which, 'rotateKey', (tx, { id }, secret) =>
     rotateKey(tx, id, { secret, overlapMs: overlap }),
   );
   if (json) return printJson({ ...keyAsJson(key), token: key.token, ...announced(announcement) });
@@ -185,21 +195,23 @@ function addChange(keys: Command, name: ChangeName, description: string, done: s
       const { blockKey, revokeKey, unblockKey } = await import('../../services/ledger/keys.ts');
       const change = { block: blockKey, unblock: unblockKey, revoke: revokeKey }[name];
       const config = await loadCommandConfig(flags);
-      const { value: key, announcement } = await changeKey(config, which, (tx, { id }) => change(tx, id));
+      const { value: key, announcement } = await changeKey(config, which, `${name}Key`, (tx, { id }) => change(tx, id));
       if (json) return printJson({ ...keyAsJson(key), ...announced(announcement) });
       print(`${done} the key "${key.name}" (${key.prefix}…, ${key.id}).`);
       note(announcement.text);
     });
 }
 
-/** Changes the one key that is meant, and tells the ingresses. */
+/** Changes the one key that is meant, records it, and tells the ingresses. */
 async function changeKey<T extends KeyRecord>(
   config: Config,
   which: string,
+  action: OperationId,
   change: (tx: Database, key: KeyRecord, secret: KeySecret) => Promise<T>,
 ): Promise<{ readonly value: T; readonly announcement: Announcement }> {
   const { findKey } = await import('../../services/ledger/keys.ts');
-  const { inOneRevision } = await import('../../services/ledger/revision.ts');
+  const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
+  const { keyOf } = await import('../../services/ledger/admin/keys.ts');
   const { announceChange } = await import('./announce-change.ts');
   const { withLedger } = await import('./open-ledger.ts');
   return withLedger(config, {}, async ({ db, gateway, openSecret }) => {
@@ -207,7 +219,12 @@ async function changeKey<T extends KeyRecord>(
     const key = await findKey(db, which, secret).catch((failure: unknown) => {
       throw explainConfigured(config, which, failure);
     });
-    const { value, revision } = await inOneRevision(db, (tx) => change(tx, key, secret));
+    const doer = { actor: actorHere(), now: new Date() };
+    const { value, revision } = await inAuditedRevision(db, doer, async (tx) => {
+      const changed = await change(tx, key, secret);
+      const [before, after] = [keyOf(key, doer.now), keyOf(changed, doer.now)];
+      return { value: changed, deed: { action, entity: 'key', entityId: key.id, before, after } };
+    });
     const announcement = await announceChange(config.nats.url ?? gateway?.natsUrl, { revision, keys: [key.id] });
     return { value, announcement };
   });

@@ -1,10 +1,9 @@
-import { userInfo } from 'node:os';
 import type { z } from 'zod';
 import type { OperationId, Operations } from '../../shared/admin/operations.ts';
 import type { Config } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { AdminActor } from '../../shared/messages/admin.ts';
 import type { Performed } from '../../services/ledger/admin/perform.ts';
+import { actorHere } from './actor-here.ts';
 import { announceChange } from './announce-change.ts';
 import { CommandError } from './failure.ts';
 import { withLedger } from './open-ledger.ts';
@@ -45,11 +44,6 @@ export function performHere<T>(config: Config, work: (here: Here) => Promise<T>)
       for (const change of announced) await announceChange(config.nats.url ?? gateway?.natsUrl, change);
     }
   });
-}
-
-/** Whoever may run commands on the database may do anything. */
-export function actorHere(): AdminActor {
-  return { keyId: `cli:${userInfo().username}`, user: null, role: 'owner', team: null, origin: 'cli' };
 }
 
 /** Every field at fault on a line of its own. */

@@ -1,10 +1,10 @@
-import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { AccountedAttempt } from '../../services/ledger/list-attempts.ts';
 import { formatDollars, formatUsd, parseUsd } from '../../shared/money.ts';
 import type { Price } from '../../shared/pricing.ts';
 import { MAX_RATE } from '../../shared/pricing.ts';
+import { actorHere } from './actor-here.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
 import { print, printJson } from './terminal.ts';
 import type { FilterFlags } from './usage-filter.ts';
@@ -47,6 +47,7 @@ Examples:
 async function reRateCommand(flags: Flags): Promise<void> {
   const { Catalog } = await import('../../shared/catalog.ts');
   const { loadPriceTable } = await import('../../shared/pricing.ts');
+  const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
   const { reRate } = await import('../../services/ledger/corrections.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
@@ -54,8 +55,16 @@ async function reRateCommand(flags: Flags): Promise<void> {
   const priceOf = ({ deployment }: AccountedAttempt): Price | undefined =>
     flags.price ?? catalog.deployment(deployment)?.price;
   await withLedger(config, {}, async ({ db }) => {
-    const by = `cli:${userInfo().username}`;
-    const { amountNanoUsd, ...done } = await reRate(db, { filter: filterOf(flags), priceOf, reason: flags.reason, by });
+    const [filter, { reason }] = [filterOf(flags), flags];
+    const doer = { actor: actorHere(), now: new Date() };
+    const by = doer.actor.keyId;
+    const { amountNanoUsd, ...done } = await reRate(db, { filter, priceOf, reason, by });
+    if (done.corrected > 0) {
+      // Done in many transactions, of which this tells afterwards; each correction says for itself who made it, and why.
+      const after = { filter, reason, ...done, amount_nano_usd: String(amountNanoUsd) };
+      const deed = { action: 'reRate', entity: 'usage', entityId: 'corrections', before: null, after };
+      await inAuditedRevision(db, doer, () => Promise.resolve({ value: undefined, deed }));
+    }
     if (flags.json === true)
       return printJson({ ...done, amountUsd: formatDollars(amountNanoUsd), amountNanoUsd: String(amountNanoUsd) });
     const unpriced = done.unpriced === 0 ? '' : ` Of ${done.unpriced} no price is known.`;

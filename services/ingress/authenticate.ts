@@ -67,13 +67,15 @@ export class Authenticator {
     const key = keyOf(headers);
     const found = this.#find(key);
     const admit = (known: KnownCaller): Caller => {
-      const address =
-        known.networks === undefined
-          ? ''
-          : clientAddress(socketAddress, headers['x-forwarded-for'], this.#trustedProxies);
+      const address = known.networks === undefined ? '' : this.addressOf(headers, socketAddress);
       return admitCaller(known, address, this.#clock.epochMs());
     };
     return found instanceof Promise ? found.then(admit) : admit(found);
+  }
+
+  /** Where a request comes from, through proxies that are trusted; '' when nobody knows. */
+  addressOf(headers: IncomingHttpHeaders, socketAddress?: string): string {
+    return clientAddress(socketAddress, headers['x-forwarded-for'], this.#trustedProxies);
   }
 
   /** Keys changed, named by their ids, or any may have: what is known of them is forgotten. */

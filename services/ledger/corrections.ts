@@ -57,7 +57,8 @@ export async function reRate(db: Database, reRating: ReRating): Promise<ReRated>
   return done;
 }
 
-async function reRatePage(
+/** As `reRate`, of a page of attempts, in a transaction of the caller's. */
+export async function reRatePage(
   transaction: Transaction<Tables>,
   { filter, priceOf, reason, by, moveBalances: move = moveBalances }: ReRating,
   after: AttemptCursor | undefined,

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Selectable, UpdateObject } from 'kysely';
 import { DatabaseError } from 'pg';
 import { GatewayError } from '../../shared/errors.ts';
+import { appendAudit } from './audit.ts';
 import type { KeySpec } from './core/check-key.ts';
 import { checkKey } from './core/check-key.ts';
 import type { KeySecret } from './key-secret.ts';
@@ -188,7 +189,14 @@ export async function ensureFirstKey(db: Database, secret: KeySecret): Promise<C
   return db.transaction().execute(async (transaction) => {
     await sql`select pg_advisory_xact_lock(${FIRST_KEY_LOCK})`.execute(transaction);
     const any = await transaction.selectFrom('api_keys').select('id').limit(1).executeTakeFirst();
-    return any === undefined ? createKey(transaction, { name: 'admin', role: 'owner' }, secret) : null;
+    if (any !== undefined) return null;
+    const key = await createKey(transaction, { name: 'admin', role: 'owner' }, secret);
+    const { id, name, prefix, role } = key;
+    await appendAudit(transaction, {
+      ...{ at: new Date(), actor: 'gateway', actorRole: 'owner', origin: 'start', requestId: null },
+      ...{ action: 'createKey', entity: 'key', entityId: id, before: null, after: { id, name, prefix, role } },
+    });
+    return key;
   });
 }
 

@@ -1,7 +1,9 @@
 import { z } from 'zod';
-import { Timestamp } from './fields.ts';
-import { reading } from './operation.ts';
-import { READERS } from './roles.ts';
+import { parseUsd } from '../money.ts';
+import { MAX_RATE } from '../pricing.ts';
+import { Name, Timestamp } from './fields.ts';
+import { changing, reading } from './operation.ts';
+import { MANAGERS, READERS } from './roles.ts';
 
 /** Dimensions as the ledger knows them; `tag:project` is the values of one tag. */
 export const USAGE_DIMENSIONS = [
@@ -105,6 +107,57 @@ export const Usage = z
   .meta({ id: 'Usage' });
 export type Usage = z.infer<typeof Usage>;
 
+/** Per million tokens. */
+const Rate = z
+  .string()
+  .max(40)
+  .refine(isRate, { message: 'It must be an amount of money per million tokens, such as "0.15 USD".' });
+
+function isRate(text: string): boolean {
+  try {
+    return parseUsd(text) <= BigInt(MAX_RATE);
+  } catch {
+    return false;
+  }
+}
+
+export const ReRating = z
+  .strictObject({
+    deployment: z.string().min(1).max(256).describe('`provider/model`: whose attempts.'),
+    since: Timestamp,
+    until: Timestamp.optional(),
+    price: z.strictObject({
+      input: Rate,
+      output: Rate,
+      cached_input: Rate.optional(),
+      reasoning_output: Rate.optional(),
+    }),
+    reason: Name.describe('Kept with each correction.'),
+    after: z.string().max(1_024).optional().describe('`next_cursor` of the answer before.'),
+  })
+  .meta({
+    id: 'ReRating',
+    examples: [
+      {
+        deployment: 'vllm/llama',
+        since: '2026-11-01T00:00:00Z',
+        price: { input: '0.10 USD', output: '0.40 USD' },
+        reason: 'The price came late.',
+      },
+    ],
+  });
+
+export const ReRated = z
+  .object({
+    object: z.literal('re_rated'),
+    attempts: z.int().describe('That were looked at.'),
+    corrected: z.int(),
+    amount: z.string().describe('What the corrections add up to; may be below zero.'),
+    has_more: z.boolean(),
+    next_cursor: z.string().optional(),
+  })
+  .meta({ id: 'ReRated' });
+
 const tag = 'Usage';
 
 export const USAGE_OPERATIONS = {
@@ -132,5 +185,12 @@ export const USAGE_OPERATIONS = {
     },
     response: z.string(),
     contentTypes: { csv: 'text/csv', jsonl: 'application/x-ndjson' },
+  }),
+  reRate: changing('POST', '/usage/re-rate', {
+    tag,
+    summary: 'Charge up to 1000 attempts anew, by corrections; ask again with its cursor for the next',
+    roles: MANAGERS,
+    body: ReRating,
+    response: ReRated,
   }),
 };

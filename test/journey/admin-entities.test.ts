@@ -332,6 +332,37 @@ describe('usage', () => {
     expect(rows).toEqual(Array(3).fill(expect.objectContaining({ team: 'red', cost_usd: '0.000000001' })));
   });
 
+  test('is charged anew by corrections, a page at a time, and once', async () => {
+    await insertEvents(gateway.db, [
+      ...usageEvents(1_200, { deployment: 'late/m', team: 'late', startedEpochMs: FROM, costNanoUsd: null }),
+    ]);
+    const body = {
+      deployment: 'late/m',
+      since: '2026-11-20T00:00:00Z',
+      reason: 'Late.',
+      price: { input: '1 USD', output: '2 USD' },
+    };
+    const first = await admin('POST', '/usage/re-rate', body);
+    expect(first).toMatchObject({
+      status: 200,
+      body: { attempts: 1_000, corrected: 1_000, amount: '1.40 USD', has_more: true },
+    });
+    const rest = await admin('POST', '/usage/re-rate', { ...body, after: first.body['next_cursor'] });
+    expect(rest.body).toEqual({
+      object: 're_rated',
+      attempts: 200,
+      corrected: 200,
+      amount: '0.28 USD',
+      has_more: false,
+    });
+    expect((await admin('POST', '/usage/re-rate', body)).body).toMatchObject({ corrected: 0, amount: '0.00 USD' });
+    expect((await admin('GET', `/usage?team=late&${SPAN}`)).body).toMatchObject({
+      total: { cost_usd: '1.68', unknown_price: 0 },
+    });
+    const refused = await admin('POST', '/usage/re-rate', { ...body, price: { input: '0.1', output: '99999999 USD' } });
+    expect(paramsOf(refused)).toEqual(['price.input', 'price.output']);
+  });
+
   test('of many parts comes whole and in order, however slowly it is read, and can be broken off', async () => {
     const many = 2_500;
     for (let n = 0; n < many; n += 500)

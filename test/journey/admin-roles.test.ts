@@ -86,6 +86,13 @@ const REQUESTS: Readonly<Record<OperationId, (team: Team) => Promise<Request> | 
   },
   getUsage: (team) => ({ path: `/usage?by=model&team=${team}` }),
   exportUsage: (team) => ({ path: `/usage/export?format=csv&team=${team}` }),
+  reRate: () => ({
+    path: '/usage/re-rate',
+    body: {
+      ...{ deployment: 'simulated/m', since: '2026-11-01T00:00:00Z', reason: 'A test.' },
+      price: { input: '1 USD', output: '2 USD' },
+    },
+  }),
   listAuditRecords: () => ({ path: '/audit' }),
 };
 

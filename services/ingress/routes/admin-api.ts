@@ -29,7 +29,7 @@ export function adminApiRoutes(app: FastifyInstance, deps: AdminApiDeps): void {
     url: `${ADMIN_API}/*`,
     exposeHeadRoute: false,
     bodyLimit: MAX_BODY_BYTES,
-    onRequest: [authenticate(deps), refuseCallers],
+    onRequest: [authenticate(deps), refuseCallers(deps)],
     handler: (request, reply) => forward(deps, request, reply),
   });
   let document: string | undefined;
@@ -44,13 +44,16 @@ export function adminApiRoutes(app: FastifyInstance, deps: AdminApiDeps): void {
 }
 
 /** The ledger looks at the role too; whoever has none costs it nothing. */
-function refuseCallers(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
-  if (actorOf(request).role !== null) return done();
-  done(new GatewayError('forbidden', 'The admin API is for keys with a role: this one may use models, and no more.'));
+function refuseCallers(deps: AdminApiDeps) {
+  return (request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void => {
+    if (actorOf(deps, request).role !== null) return done();
+    done(new GatewayError('forbidden', 'The admin API is for keys with a role: this one may use models, and no more.'));
+  };
 }
 
-async function forward({ bus }: AdminApiDeps, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const question = questionOf(request);
+async function forward(deps: AdminApiDeps, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { bus } = deps;
+  const question = questionOf(deps, request);
   const first = await ask(bus, question);
   const { status, headers, body, next } = first;
   // Answers may hold a token.
@@ -83,7 +86,7 @@ async function ask(bus: AdminApiDeps['bus'], question: AdminQuestion): Promise<A
   }
 }
 
-function questionOf(request: FastifyRequest): AdminQuestion {
+function questionOf(deps: AdminApiDeps, request: FastifyRequest): AdminQuestion {
   const { headers, body } = request;
   const [path = '', query = ''] = splitAtFirst(request.raw.url ?? '', '?');
   return {
@@ -96,7 +99,7 @@ function questionOf(request: FastifyRequest): AdminQuestion {
     ...(headers['if-none-match'] !== undefined && { ifNoneMatch: headers['if-none-match'] }),
     ...(typeof headers['idempotency-key'] === 'string' && { idempotencyKey: headers['idempotency-key'] }),
     ...(Buffer.isBuffer(body) && body.length > 0 && { body: body.toString('utf8') }),
-    actor: actorOf(request),
+    actor: actorOf(deps, request),
   };
 }
 
@@ -105,9 +108,15 @@ function splitAtFirst(text: string, separator: string): [string, string] {
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-function actorOf({ caller, ip }: FastifyRequest): AdminActor {
+function actorOf({ authenticator }: AdminApiDeps, { caller, headers, socket }: FastifyRequest): AdminActor {
   if (caller === null) throw new GatewayError('internal', 'A request without a caller.');
   const { principal, policy } = caller;
   const { keyId, user, team } = principal;
-  return { keyId, user: user ?? null, role: policy.role ?? null, team, origin: ip };
+  return {
+    keyId,
+    user: user ?? null,
+    role: policy.role ?? null,
+    team,
+    origin: authenticator.addressOf(headers, socket.remoteAddress),
+  };
 }

@@ -38,6 +38,7 @@ function about(scope: string): { entity: string; entityId: string; about: { scop
   return { entity: 'block', entityId: scope, about: { scopes: [scope] } };
 }
 
-function blockOf({ scope, reason, by, atEpochMs }: Block): BlockShown {
+/** As the API shows it. */
+export function blockOf({ scope, reason, by, atEpochMs }: Block): BlockShown {
   return { object: 'block', scope, reason, blocked_by: by, blocked_at: new Date(atEpochMs).toISOString() };
 }

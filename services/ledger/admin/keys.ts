@@ -134,7 +134,8 @@ function changed(before: Key | null, after: Key, { id, version }: KeyRecord) {
   };
 }
 
-function keyOf(key: KeyRecord, now: Date): Key {
+/** As the API shows it. */
+export function keyOf(key: KeyRecord, now: Date): Key {
   return {
     object: 'key',
     id: key.id,

@@ -6,7 +6,6 @@ import type { OperationId } from '../../../shared/admin/operations.ts';
 import { operationOf } from '../../../shared/admin/operations.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { AdminActor } from '../../../shared/messages/admin.ts';
-import { appendAudit } from '../audit.ts';
 import { canonicalJson } from '../core/audit-chain.ts';
 import { etagOf, isKnown, matches } from '../core/etags.ts';
 import { actorName, reachOf, roleOf } from '../core/reach.ts';
@@ -14,8 +13,8 @@ import type { Repeatable } from '../idempotency.ts';
 import { findAnswer, keepAnswer } from '../idempotency.ts';
 import type { KeySecret } from '../key-secret.ts';
 import type { Change } from '../revision.ts';
-import { bumpRevision } from '../revision.ts';
 import type { Database, Tables } from '../schema.ts';
+import { concludeChange } from './audited-revision.ts';
 import type { Answered, Call, Changed } from './handler.ts';
 import { HANDLERS } from './handlers.ts';
 import type { RawInput } from './read-input.ts';
@@ -125,19 +124,11 @@ async function change(
   const headers = headersOf(version);
   const shown = without(body, secrets);
   if (repeatable !== undefined) await keepAnswer(transaction, repeatable, { status, headers, body: shown });
-  const revision = await bumpRevision(transaction);
-  await appendAudit(transaction, {
-    at: now,
-    actor: actorName(actor),
-    actorRole: call.role,
-    origin: actor.origin,
-    action: id,
-    entity,
-    entityId,
-    before: before && { ...before },
-    after: after && without(after, secrets),
-    requestId: requestId ?? null,
-  });
+  const revision = await concludeChange(
+    transaction,
+    { actor, now, requestId },
+    { action: id, entity, entityId, before, after: after && without(after, secrets) },
+  );
   return { status, headers, body, announced: { revision, ...about } };
 }
 

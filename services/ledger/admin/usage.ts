@@ -1,8 +1,11 @@
 import type { USAGE_OPERATIONS, UsageRow as RowShown } from '../../../shared/admin/usage.ts';
-import { formatDollars } from '../../../shared/money.ts';
+import { formatDollars, parseUsd } from '../../../shared/money.ts';
+import type { Price } from '../../../shared/pricing.ts';
 import type { Reach } from '../core/reach.ts';
+import { actorName } from '../core/reach.ts';
 import type { UsageDimension, UsageFilter } from '../core/usage-query.ts';
 import { parseDimension } from '../core/usage-query.ts';
+import { reRatePage } from '../corrections.ts';
 import type { AccountedAttempt, AttemptCursor } from '../list-attempts.ts';
 import { exportAttempts } from '../list-attempts.ts';
 import type { UsageRow } from '../usage-report.ts';
@@ -50,7 +53,40 @@ export const USAGE_HANDLERS: Handlers<Operations> = {
       ...(last !== undefined && { next: cursorOf(`${last.startedEpochMs} ${last.attemptId}`) }),
     };
   },
+  reRate: async (transaction, { body, actor }) => {
+    const { deployment, since, until, reason, after } = body;
+    const [sinceEpochMs, untilEpochMs] = [Date.parse(since), until === undefined ? undefined : Date.parse(until)];
+    const price = priceOf(body.price);
+    const { done, next } = await reRatePage(
+      transaction,
+      { filter: { deployment, sinceEpochMs, untilEpochMs }, priceOf: () => price, reason, by: actorName(actor) },
+      placeOf(after),
+    );
+    const amount = `${formatDollars(done.amountNanoUsd)} USD`;
+    const told = { attempts: done.attempts, corrected: done.corrected, amount };
+    return {
+      body: {
+        object: 're_rated',
+        ...told,
+        has_more: next !== undefined,
+        ...(next !== undefined && { next_cursor: cursorOf(`${next.startedEpochMs} ${next.attemptId}`) }),
+      },
+      ...{ entity: 'usage', entityId: deployment, before: null, after: { ...body, ...told } },
+      about: { scopes: [] },
+    };
+  },
 };
+
+function priceOf({ input, output, cached_input: cached, reasoning_output: reasoning }: PriceAsked): Price {
+  const rate = (amount: string): number => Number(parseUsd(amount));
+  return {
+    ...{ input: rate(input), output: rate(output) },
+    ...(cached !== undefined && { cachedInput: rate(cached) }),
+    ...(reasoning !== undefined && { reasoningOutput: rate(reasoning) }),
+  };
+}
+
+type PriceAsked = Call<Operations['reRate']>['body']['price'];
 
 /** Attempts of one part of an export: some hundred kilobytes. */
 const EXPORT_PAGE = 500;
