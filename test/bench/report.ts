@@ -63,7 +63,7 @@ export function report(run: Run, results: Results, targets: readonly Target[], p
 
 function head({ at, command, rounds, isQuick, isScaledOut, machine }: Run): string {
   const { cpu: model, cores, memoryGiB, system, node, nats, postgres } = machine;
-  const servers = nats === undefined ? '' : `, nats-server ${nats}, Postgres ${postgres}`;
+  const servers = `${nats === undefined ? '' : `, nats-server ${nats}`}${postgres === undefined ? '' : `, Postgres ${postgres}`}`;
   return [
     `\`${command}\`, ${at.slice(0, 16).replace('T', ' ')} UTC: ${rounds === 1 ? 'one round' : `median of ${rounds} rounds (lowest–highest)`}${isQuick ? ', short windows' : ''}, ${isScaledOut ? 'each service a process of its own' : 'all services in one process'}.`,
     `${model}, ${cores} cores, ${memoryGiB} GiB, ${system}; Node ${node}${servers}. Load generator, provider, gateway and servers share the cores.`,

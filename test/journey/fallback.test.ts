@@ -66,7 +66,9 @@ describe.each(BOTH)('$what before the first token (stream: $stream)', ({ name, s
     expect(response.status).toBe(200);
     expect(response.headers.get('x-sluice-deployment')).toBe('good/m');
     await response.text();
-    expect((await journey.gateway.rowsOf(requestIdOf(response), 2)).map(({ error }) => error)).toEqual([code, null]);
+    const rows = await journey.gateway.rowsOf(requestIdOf(response), 2);
+    expect(rows.map(({ error }) => error)).toEqual([code, null]);
+    expect(rows.map(({ earlier }) => earlier)).toEqual([null, [{ deployment: `${name}/m`, code }]]);
   });
 
   test(`is told as ${status} when nobody is left`, async () => {

@@ -40,6 +40,8 @@ export interface LedgerRow {
   readonly is_estimated: boolean;
   readonly finish: string | null;
   readonly error: string | null;
+  /** Attempts of the same request that failed before it. */
+  readonly earlier: ReadonlyArray<{ readonly deployment: string; readonly code: string }> | null;
   readonly upstream_status: number | null;
   readonly key_name: string;
   readonly model: string;

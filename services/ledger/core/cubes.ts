@@ -88,9 +88,10 @@ function rowField(value: string): string {
   return value === '' || /[\s"\\(),]/.test(value) ? `"${value.replace(/["\\]/g, '$&$&')}"` : value;
 }
 
-/** The smallest cube that knows all of these; undefined: only the attempts themselves do. */
+/** The cube with the fewest groups that knows all of these; undefined: only the attempts themselves do. */
 export function cubeWith(columns: readonly GroupColumn[]): CubeName | undefined {
-  const names: readonly CubeName[] = ['user', 'tag', 'main'];
+  // There are more users than keys.
+  const names: readonly CubeName[] = ['main', 'tag', 'user'];
   const has = (name: CubeName): boolean => {
     const known: readonly GroupColumn[] = CUBES[name].columns;
     // The tags' cube counts attempts once for each tag: it answers what names a tag, and nothing else.

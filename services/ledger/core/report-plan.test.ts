@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { KeptSince, ReportPlan, Span } from './report-plan.ts';
+import { planReport } from './report-plan.ts';
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const ALL: KeptSince = { attempts: -Infinity, hours: -Infinity, days: -Infinity };
+
+function parts({ days, hours, attempts }: ReportPlan): Span[] {
+  return [...(days === undefined ? [] : [days]), ...hours, ...attempts].toSorted((a, b) => a.fromMs - b.fromMs);
+}
+
+test('whole days by days, the rest of the first and the last by hours, less than an hour by attempts', () => {
+  const plan = planReport({ fromMs: DAY - HOUR - 5, toMs: 3 * DAY + 2 * HOUR + 7 }, ALL, false);
+  expect(plan).toEqual({
+    days: { fromMs: DAY, toMs: 3 * DAY },
+    hours: [
+      { fromMs: DAY - HOUR, toMs: DAY },
+      { fromMs: 3 * DAY, toMs: 3 * DAY + 2 * HOUR },
+    ],
+    attempts: [
+      { fromMs: DAY - HOUR - 5, toMs: DAY - HOUR },
+      { fromMs: 3 * DAY + 2 * HOUR, toMs: 3 * DAY + 2 * HOUR + 7 },
+    ],
+  });
+});
+
+test('all of time is read by days', () => {
+  const plan = planReport({ fromMs: -Infinity, toMs: Infinity }, ALL, false);
+  expect(plan).toEqual({ days: { fromMs: -Infinity, toMs: Infinity }, hours: [], attempts: [] });
+});
+
+const time = fc.integer({ min: 0, max: 20 * DAY });
+const mark = fc.oneof(fc.constant(-Infinity), time);
+
+test('the parts are one after the other without a hole, each of whole units, and cover what was asked for', () => {
+  fc.assert(
+    fc.property(time, time, mark, mark, fc.boolean(), (from, length, attempts, hours, isByHour) => {
+      const kept = { attempts, hours, days: -Infinity };
+      const plan = planReport({ fromMs: from, toMs: from + length + 1 }, kept, isByHour);
+      const found = parts(plan);
+      expect(found[0]?.fromMs).toBeLessThanOrEqual(from);
+      expect(found.at(-1)?.toMs).toBeGreaterThanOrEqual(from + length + 1);
+      for (const [i, part] of found.entries()) if (i > 0) expect(part.fromMs).toBe(found[i - 1]?.toMs);
+      for (const { fromMs, toMs } of plan.hours) {
+        expect([fromMs % HOUR, toMs % HOUR]).toEqual([0, 0]);
+        expect(fromMs).toBeGreaterThanOrEqual(hours);
+      }
+      if (plan.days !== undefined) expect([plan.days.fromMs % DAY, plan.days.toMs % DAY]).toEqual([0, 0]);
+    }),
+  );
+});
+
+test('while attempts are kept, times are what was asked for', () => {
+  fc.assert(
+    fc.property(time, time, mark, (from, length, hours) => {
+      const found = parts(planReport({ fromMs: from, toMs: from + length + 1 }, { ...ALL, hours }, false));
+      expect([found[0]?.fromMs, found.at(-1)?.toMs]).toEqual([from, from + length + 1]);
+    }),
+  );
+});
+
+test('nothing is read for a time that is none', () => {
+  expect(planReport({ fromMs: DAY, toMs: DAY }, ALL, false)).toEqual({ days: undefined, hours: [], attempts: [] });
+});
