@@ -14,6 +14,11 @@ const MAX_EVENTS = 100_000;
 const ACK_TIMEOUT_MS = 3_000;
 const RETRY_AFTER_MS = 250;
 
+interface Recorded {
+  readonly text: string;
+  readonly onSafe: (() => void) | undefined;
+}
+
 /**
  * Usage events on their way to JetStream: recorded in memory, published in batches, kept until the server has
  * acknowledged them on disk. A batch keeps its message id over retries, so the stream drops what it has already, and
@@ -24,12 +29,14 @@ export class UsageJournal {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #subject: string;
-  #events: string[] = [];
+  #events: Recorded[] = [];
   #unacknowledged = 0;
   #messagesInFlight = 0;
   #flushTimer: NodeJS.Timeout | undefined;
   #lastFlush = -WINDOW_MS;
   readonly #idleWaiters: Array<() => void> = [];
+  /** Of messages that wait for their acknowledgement: a connection that broke brings none. */
+  readonly #wakeOnReconnect = new Set<() => void>();
 
   /** `shard` names the writer: its events stay in order. */
   constructor(bus: Bus, shard: string, clock: Clock, log: Log) {
@@ -37,6 +44,9 @@ export class UsageJournal {
     this.#clock = clock;
     this.#log = log;
     this.#subject = usageSubject(shard);
+    bus.onConnection((isConnected) => {
+      if (isConnected) for (const wake of [...this.#wakeOnReconnect]) wake();
+    });
   }
 
   /** Events that the server has not acknowledged yet. */
@@ -48,8 +58,9 @@ export class UsageJournal {
     return this.backlog >= MAX_EVENTS;
   }
 
-  record(event: UsageRecorded): void {
-    this.#events.push(JSON.stringify(event));
+  /** @param onSafe called once the server has it on disk */
+  record(event: UsageRecorded, onSafe?: () => void): void {
+    this.#events.push({ text: JSON.stringify(event), onSafe });
     if (this.#events.length >= MAX_EVENTS_PER_MESSAGE) this.#flush();
     else this.#schedule();
   }
@@ -85,14 +96,15 @@ export class UsageJournal {
     }
   }
 
-  async #publish(batch: string[]): Promise<void> {
+  async #publish(batch: readonly Recorded[]): Promise<void> {
     this.#messagesInFlight++;
     this.#unacknowledged += batch.length;
-    const payload = Buffer.from(`[${batch.join(',')}]`);
+    const payload = Buffer.from(`[${batch.map(({ text }) => text).join(',')}]`);
     const msgID = randomUUID();
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#bus.jetStream().publish(this.#subject, payload, { msgID, timeout: ACK_TIMEOUT_MS });
+        const published = this.#bus.jetStream().publish(this.#subject, payload, { msgID, timeout: ACK_TIMEOUT_MS });
+        await this.#unlessReconnected(published);
         break;
       } catch (failure) {
         if (attempt % 20 === 1)
@@ -103,7 +115,24 @@ export class UsageJournal {
     }
     this.#messagesInFlight--;
     this.#unacknowledged -= batch.length;
+    for (const { onSafe } of batch) onSafe?.();
     if (this.backlog === 0) for (const wake of this.#idleWaiters.splice(0)) wake();
     else if (this.#events.length > 0) this.#schedule();
+  }
+
+  /** @throws Error when the connection was made anew meanwhile: what was published before may be lost, and is not acknowledged */
+  async #unlessReconnected(published: Promise<unknown>): Promise<void> {
+    let wake = (): void => undefined;
+    const reconnected = new Promise<never>((_resolve, reject) => {
+      wake = () => reject(new Error('the connection was lost'));
+    });
+    this.#wakeOnReconnect.add(wake);
+    try {
+      await Promise.race([published, reconnected]);
+    } finally {
+      this.#wakeOnReconnect.delete(wake);
+      // It may fail after the race is over.
+      published.catch(() => undefined);
+    }
   }
 }

@@ -356,8 +356,7 @@ export class Attempt implements UpstreamListener {
     };
     const task = this.#task;
     if (untold === undefined) {
-      journal.record(usageEvent(task, deployment, end, context));
-      notes.ended(task);
+      journal.record(usageEvent(task, deployment, end, context), () => notes.ended(task));
     } else {
       const account = this.#accountOf(untold, end.durationMs);
       late.record(task, { prompt: this.#prompt, said: untold.said }, (counted) =>

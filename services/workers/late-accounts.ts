@@ -29,8 +29,7 @@ export class LateAccounts {
     toEvent: (counted: CountedTokens | undefined) => UsageRecorded,
   ): void {
     const written = this.#counter.count(prompt, said).then((counted) => {
-      this.#journal.record(toEvent(counted));
-      this.#notes.ended(task);
+      this.#journal.record(toEvent(counted), () => this.#notes.ended(task));
       this.#open.delete(written);
     });
     this.#open.add(written);

@@ -58,7 +58,7 @@ export class OpenNotes {
     if (this.#unsent.push(note) === 1) queueMicrotask(() => this.#send());
   }
 
-  /** Its event is in the journal. */
+  /** Its event is safe: until then it may be lost with this process. */
   ended(task: TaskHead): void {
     this.#open.delete(attemptIdOf(task.id, task.attempt));
   }

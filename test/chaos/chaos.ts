@@ -9,7 +9,8 @@ import { withConnection } from '../../infra/servers/postgres-database.ts';
 import { describeMachine } from '../bench/machine.ts';
 import type { Machine } from '../bench/machine.ts';
 import { markdownLedgerReport, terminalLedgerReport } from './ledger-report.ts';
-import { runLedgerRounds } from './ledger-rounds.ts';
+import { runLedgerRounds, VICTIMS } from './ledger-rounds.ts';
+import type { Victim } from './ledger-rounds.ts';
 import { writeMeasured } from '../support/measured-block.ts';
 import { FAULTS } from './faults.ts';
 import type { Fault } from './faults.ts';
@@ -29,6 +30,7 @@ interface Flags {
 interface LedgerFlags {
   readonly rounds: number;
   readonly seed: number;
+  readonly victims?: readonly Victim[];
   readonly json?: true;
   readonly write?: true;
 }
@@ -122,6 +124,14 @@ function parseCount(text: string): number {
   return Number(text);
 }
 
+function parseVictims(text: string): readonly Victim[] {
+  return text.split(',').map((name) => {
+    const victim = VICTIMS.find((known) => known === name.trim());
+    if (victim === undefined) throw new InvalidArgumentError(`It is a list of ${VICTIMS.join(', ')}.`);
+    return victim;
+  });
+}
+
 /** What the figures depend on, without this machine's paths. */
 function commandOf({ only, seconds }: Flags): string {
   const words = [
@@ -151,6 +161,7 @@ program
   )
   .addOption(new Option('--rounds <n>', 'how many times').argParser(parseCount).default(ROUNDS))
   .addOption(new Option('--seed <n>', 'whom and when').argParser(parseCount).default(1))
+  .addOption(new Option('--victims <names>', `some of ${VICTIMS.join(', ')}`).argParser(parseVictims))
   .option('--json', 'print JSON')
   .option('--write', 'replace the table in docs/reliability.md')
   .action((_flags, command: Command) => runLedger(command.optsWithGlobals<LedgerFlags>()));
@@ -182,10 +193,10 @@ async function runFaults(flags: Flags): Promise<void> {
   process.exit(process.exitCode === 1 || results.some(({ problems }) => problems.length > 0) ? 1 : 0);
 }
 
-async function runLedger({ rounds, seed, json, write }: LedgerFlags): Promise<void> {
+async function runLedger({ rounds, seed, victims, json, write }: LedgerFlags): Promise<void> {
   const at = new Date().toISOString();
   const result = await runLedgerRounds({
-    ...{ rounds, seed, onProgress: passing },
+    ...{ rounds, seed, victims, onProgress: passing },
     onRound: ({ round, victim, afterMs, downMs, asked, served }) =>
       progress(
         `${round}/${rounds} ${victim} killed after ${afterMs} ms, back after ${downMs} ms: ${served} of ${asked} served`,

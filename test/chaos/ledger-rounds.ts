@@ -44,6 +44,8 @@ export interface LedgerResult {
 export interface LedgerRoundsOptions {
   readonly rounds: number;
   readonly seed: number;
+  /** Who may be struck; default: all. */
+  readonly victims?: readonly Victim[] | undefined;
   readonly onProgress?: (text: string) => void;
   readonly onRound?: (round: Round) => void;
 }
@@ -79,7 +81,7 @@ limits: { total: { requests_per_minute: 1000000, tokens_per_minute: 1000000000 }
 `;
 
 async function runRounds(system: System, options: LedgerRoundsOptions): Promise<LedgerResult> {
-  const { rounds: count, seed, onProgress = () => undefined, onRound = () => undefined } = options;
+  const { rounds: count, seed, victims = VICTIMS, onProgress = () => undefined, onRound = () => undefined } = options;
   const random = seeded(seed);
   const { gateway } = system;
   await gateway.untilWhole();
@@ -89,7 +91,7 @@ async function runRounds(system: System, options: LedgerRoundsOptions): Promise<
   const problems: string[] = [];
   try {
     for (let round = 1; round <= count; round++) {
-      const victim = VICTIMS[Math.floor(random() * VICTIMS.length)] ?? 'worker';
+      const victim = victims[Math.floor(random() * victims.length)] ?? 'worker';
       const from = load.outcomes.length;
       onProgress(`${round}/${count} ${victim}: ${summary(load.outcomes)}`);
       await load.served(SERVED_BETWEEN, BACK_WITHIN_MS);

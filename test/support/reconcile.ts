@@ -77,7 +77,8 @@ function findFaults(
     );
     // Served, and then worker and ingress died before its end was handed over: it is in the account at its reservation.
     const isReaped = (byTrace.get(trace) ?? []).some(({ source }) => source === 'reaper');
-    if (!isSame && !isReaped) faults.push(`${trace}: served ${JSON.stringify(ending)}, ${describe(byTrace.get(trace) ?? [])}`);
+    if (!isSame && !isReaped)
+      faults.push(`${trace}: served ${JSON.stringify(ending)}, ${describe(byTrace.get(trace) ?? [])}`);
   }
   return faults;
 }
