@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FAULTS } from './faults.ts';
 import type { Fault } from './faults.ts';
+import { runLedgerRounds } from './ledger-rounds.ts';
 import { runFault } from './run-fault.ts';
 import { System } from './system.ts';
 
@@ -25,6 +26,12 @@ test.each<Fault>(faults)('$name: no request hangs, and each is accounted for', {
   });
   expect(result.rows).toBeGreaterThanOrEqual(result.providerRequests);
   expect(result.served).toBeGreaterThan(0);
+});
+
+test('the ledger’s account is whole after a part was killed', { timeout: 180_000 }, async () => {
+  const { books, problems, providerCalls } = await runLedgerRounds({ rounds: 1, seed: 1, victims: ['worker'] });
+  expect(problems).toEqual([]);
+  expect(books.rows).toBeGreaterThanOrEqual(providerCalls);
 });
 
 test('every fault has a name of its own', () => {
