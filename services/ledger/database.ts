@@ -8,7 +8,8 @@ import type { Database, Tables } from './schema.ts';
 const POOL_SIZE = 6;
 /** Fails whoever waits for a connection for longer: a queue that grew without bound would answer nobody in time. */
 const CONNECT_TIMEOUT_MS = 5_000;
-const IDLE_CLOSE_MS = 10_000;
+/** Sooner than silence is taken for a dead link: an idle connection is silent too. */
+const IDLE_CLOSE_MS = 5_000;
 /** A batch takes tens of milliseconds. Far below the stream's `ack_wait`, so that a stuck statement is over before. */
 const STATEMENT_TIMEOUT_MS = 5_000;
 /** More silence than any statement may make: the server hangs or the link is dead, which TCP notices after 15 minutes. */
