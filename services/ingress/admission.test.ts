@@ -159,7 +159,7 @@ describe('a hard budget', () => {
     const failure = await refused(() => admitted('p/dear', [item('b', 'team:search')]));
     expect(failure).toMatchObject({ code: 'budget_exceeded', retryAfterMs: 90_000 });
     expect(failure.message).toBe(
-      'The budget "b" of team:search has too little left for this request, which may cost up to $0.00001: $0.000008 of $0.000012 are spent. It renews at 2026-09-21T14:14:50.000Z.',
+      'The budget "b" of team:search has too little left for this request, which may cost up to $0.00001: $0.000008 of $0.000012 are spent or reserved. It renews at 2026-09-21T14:14:50.000Z.',
     );
   });
 

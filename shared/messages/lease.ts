@@ -50,6 +50,8 @@ export const LeaseAnswer = z.looseObject({
       name: z.string(),
       limitNanoUsd: z.number(),
       spentNanoUsd: z.number(),
+      /** Reserved, or ready to be: what was used of it is not recorded yet. Absent: nobody says. */
+      leasedNanoUsd: z.number().optional(),
       /** When its window turns; absent: never. */
       renewsEpochMs: z.number().optional(),
       /** Other ingresses that hold a part of it, and may have no use for all of it: a recall makes them give it back. */

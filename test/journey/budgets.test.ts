@@ -90,7 +90,7 @@ describe('a hard budget', () => {
       error: { type: 'insufficient_quota', code: 'budget_exceeded' },
     });
     expect(error['message']).toMatch(
-      /"two a day" of model:p\/two .*\$0\.00002 of \$0\.000025 are spent.*renews at \d{4}-/s,
+      /"two a day" of model:p\/two .*\$0\.00002\d? of \$0\.000025 are spent or reserved.*renews at \d{4}-/s,
     );
     expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(sentFor('two')).toHaveLength(2);

@@ -4,9 +4,9 @@ import type { OverBudget } from './lease-book.ts';
 
 /** What the client is told: which budget, whose, how it stands, and when it renews. */
 export function budgetExceeded({ item, refusal, needNanoUsd }: OverBudget, nowEpochMs: number): GatewayError {
-  const { name, limitNanoUsd, spentNanoUsd, renewsEpochMs } = refusal;
+  const { name, limitNanoUsd, spentNanoUsd, leasedNanoUsd = 0, renewsEpochMs } = refusal;
   const whose = item.subject === 'total' ? 'the whole gateway' : item.subject;
-  const amounts = `${usd(spentNanoUsd)} of ${usd(limitNanoUsd)} are spent`;
+  const amounts = `${usd(spentNanoUsd + leasedNanoUsd)} of ${usd(limitNanoUsd)} are spent or reserved`;
   const renews =
     renewsEpochMs === undefined ? 'It does not renew.' : `It renews at ${new Date(renewsEpochMs).toISOString()}.`;
   const message = `The budget "${name}" of ${whose} has too little left for this request, which may cost up to ${usd(needNanoUsd)}: ${amounts}. ${renews}`;

@@ -46,6 +46,7 @@ export async function explainRefusals(
       ...{ budget: target.budget.id, subject: target.key.subject, name: target.budget.name },
       limitNanoUsd: Number(window?.limit ?? target.budget.amount_nano_usd),
       spentNanoUsd: Number(window?.spent ?? 0n),
+      leasedNanoUsd: Number(window?.leased ?? 0n),
       ...(renewsEpochMs !== undefined && { renewsEpochMs }),
       holders: holders.get(target.window) ?? [],
     });
