@@ -10,6 +10,7 @@ import { recentAttempts } from './list-attempts.ts';
 import { migrate } from './migrate.ts';
 import { recordEvents } from './record.ts';
 import type { Database } from './schema.ts';
+import { makeBudget, windowsOf } from './testing/budget-setup.ts';
 import { usageEvent, usageEvents } from './testing/usage-event.ts';
 import { reportUsage } from './usage-report.ts';
 
@@ -109,6 +110,31 @@ test('balances are moved by what changes, in the window that the attempt was cha
   expect(moved).toMatchObject([{ ...charged, costNanoUsd: -1 }]);
   expect(moved[0]).not.toHaveProperty('leases');
 });
+
+test('a change reaches the budgets that the attempt was charged to, whatever served it', async () => {
+  const under = { model: 'small', modelScope: 'provider/small', route: 'cheaper' };
+  await reachedAnew({ ...under, routeScope: 'best' }, ['model:provider/small', 'route:best'], ['route:cheaper']);
+});
+
+test('nor does it reach the budget of a route that it was not admitted under', async () => {
+  await reachedAnew({ model: 'small', route: 'cheaper', routeScope: null }, ['model:small'], ['route:cheaper']);
+});
+
+test('where an event names no scopes they are its model and its route', async () => {
+  await reachedAnew({ model: 'small', route: 'best' }, ['model:small', 'route:best'], []);
+});
+
+async function reachedAnew(event: Partial<UsageRecorded>, charged: string[], spared: string[]): Promise<void> {
+  const budgets = await Promise.all(
+    [...charged, ...spared].map((scope) => makeBudget(db, { scope, amountNanoUsd: 10_000_000, per: 'total' })),
+  );
+  await recordEvents(db, [usageEvent({ ...event, costNanoUsd: 100 })]);
+  await reRate(db, { filter: {}, priceOf: () => PRICE, ...by });
+  const reached = await Promise.all(
+    budgets.map(async ({ id }) => (await windowsOf(db, id)).map(({ subject, spent }) => [subject, spent])),
+  );
+  expect(reached.flat()).toEqual(charged.map((scope) => [scope, COST]));
+}
 
 test('nothing is corrected where the balances cannot be moved', async () => {
   await recordEvents(db, [usageEvent({ costNanoUsd: null })]);

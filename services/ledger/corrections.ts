@@ -130,6 +130,8 @@ function eventOf(attempt: AccountedAttempt, amountNanoUsd: bigint): UsageRecorde
     tags: tags === null ? null : { ...tags },
     model: attempt.model,
     route: attempt.route,
+    modelScope: attempt.modelScope,
+    routeScope: attempt.routeScope,
     reason: attempt.reason,
     variant: attempt.variant,
     lane: attempt.lane,

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { INTERACTIVE } from './core/cubes.ts';
 import type { UsageFilter } from './core/usage-query.ts';
 import type { AttemptsTable, Tables } from './schema.ts';
+import { NO_ROUTE } from './schema.ts';
 import { conditions, CORRECTED, COST, within } from './usage-sums.ts';
 
 /** One row of the account, as reports and exports tell it. */
@@ -24,6 +25,9 @@ export interface AccountedAttempt {
   readonly tags: Readonly<Record<string, string>> | null;
   readonly model: string;
   readonly route: string | null;
+  /** The scopes `model:` and `route:` that it was admitted under, whose budgets pay for it; null: no route's. */
+  readonly modelScope: string;
+  readonly routeScope: string | null;
   readonly deployment: string;
   readonly provider: string;
   readonly upstreamModel: string;
@@ -141,6 +145,8 @@ function accountedAttempt(row: CorrectedRow): AccountedAttempt {
     tags: row.tags,
     model: row.model,
     route: row.route,
+    modelScope: row.model_scope ?? row.model,
+    routeScope: row.route_scope === NO_ROUTE ? null : (row.route_scope ?? row.route),
     deployment: row.deployment,
     provider: row.provider,
     upstreamModel: row.upstream_model,

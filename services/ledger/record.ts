@@ -7,6 +7,7 @@ import type { PoisonedEvent } from './core/read-events.ts';
 import { isFaultOfData, reasonOf } from './database.ts';
 import { addToRollups } from './rollups.ts';
 import type { AttemptsTable, Database, Tables } from './schema.ts';
+import { NO_ROUTE } from './schema.ts';
 
 /** Column → the event's field and the type it is read as. */
 const COLUMNS = {
@@ -55,6 +56,8 @@ const COLUMNS = {
   cache_hit: ['cacheHit', 'boolean'],
   earlier: ['earlier', 'jsonb'],
   guardrails: ['guardrails', 'jsonb'],
+  model_scope: ['modelScope', 'text'],
+  route_scope: ['routeScope', 'text'],
 } as const satisfies Record<Exclude<keyof AttemptsTable, 'recorded_at'>, readonly [string, string]>;
 
 const names = Object.keys(COLUMNS);
@@ -97,7 +100,7 @@ export async function insertEvents(
   const byId = new Map<string, UsageRecorded>();
   for (const event of events) if (!byId.has(event.attemptId)) byId.set(event.attemptId, event);
   if (byId.size === 0) return 0;
-  const batch = JSON.stringify([...byId.values()]);
+  const batch = JSON.stringify(Array.from(byId.values(), withRouteScope));
   return db.transaction().execute(async (transaction) => {
     const { rows } = await sql<{ attempt_id: string }>`${INSERT.head}${batch}${INSERT.tail}`.execute(transaction);
     const fresh = rows.flatMap(({ attempt_id }) => byId.get(attempt_id) ?? []);
@@ -106,6 +109,11 @@ export async function insertEvents(
     await move(transaction, fresh);
     return fresh.length;
   });
+}
+
+/** Admitted under no route is not the same as admitted under `route`, and Postgres reads null as it reads what is missing. */
+function withRouteScope(event: UsageRecorded): UsageRecorded {
+  return event.routeScope === null ? { ...event, routeScope: NO_ROUTE } : event;
 }
 
 export interface Recorded {

@@ -4,6 +4,9 @@ import type { GroupColumn } from './core/cubes.ts';
 import type { Counter } from './core/roll-up.ts';
 import type { Role } from '../../shared/messages/key.ts';
 
+/** In `AttemptsTable.route_scope`: it was admitted under no route. */
+export const NO_ROUTE = '';
+
 /** One attempt, as its first report told it (shared/messages/usage.ts). Append-only: a trigger refuses updates and deletes. */
 export interface AttemptsTable {
   attempt_id: string;
@@ -57,6 +60,10 @@ export interface AttemptsTable {
   cache_hit: boolean | null;
   earlier: Array<{ deployment: string; code: string }> | null;
   guardrails: Record<string, string> | null;
+  /** The id of the scope `model:` that it was admitted under; null: `model`. */
+  model_scope: string | null;
+  /** The id of the scope `route:` that it was admitted under; null: `route`; empty: none. */
+  route_scope: string | null;
   recorded_at: Generated<Date>;
 }
 

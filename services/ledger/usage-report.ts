@@ -1,14 +1,15 @@
 import type { RawBuilder } from 'kysely';
 import { sql } from 'kysely';
+import type { CubeName } from './core/cubes.ts';
 import { cubeWith } from './core/cubes.ts';
 import { bucketColumns, quantileOf } from './core/histogram.ts';
-import type { KeptSince } from './core/report-plan.ts';
+import type { KeptSince, ReportPlan } from './core/report-plan.ts';
 import { planReport } from './core/report-plan.ts';
 import type { UsageDimension, UsageFilter } from './core/usage-query.ts';
 import { isTimeDimension, lookedAt } from './core/usage-query.ts';
 import type { Database } from './schema.ts';
-import type { Reported } from './usage-sums.ts';
-import { counted, REPORTED, rolledUp } from './usage-sums.ts';
+import type { ChosenGroup, Reported } from './usage-sums.ts';
+import { counted, isOneOf, REPORTED, rolledUp } from './usage-sums.ts';
 
 export interface UsageQuery extends UsageFilter {
   /** Empty: one row, the sum of all. */
@@ -56,6 +57,8 @@ export interface UsageRow {
 }
 
 const DEFAULT_ROWS = 1_000;
+/** More groups are read with all others at once. */
+const MAX_RANKED = 100;
 const MAX_ROWS = 100_000;
 /** That takes some tens of milliseconds. */
 const EXACT_UP_TO_ATTEMPTS = 10_000;
@@ -75,6 +78,8 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
   const kept = await readKeptSince(db);
   const time = { fromMs: query.sinceEpochMs ?? -Infinity, toMs: query.untilEpochMs ?? Infinity };
   const plan = planReport(time, kept, dimensions.includes('hour'));
+  const ranked = await rankGroups(db, { plan, cube, dimensions, query });
+  const chosen = ranked?.chosen;
   const buckets = [...bucketColumns('ttft'), ...bucketColumns('duration')];
   const sums = [...REPORTED, ...buckets].map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`);
   const groups = dimensions.flatMap((_, i) => [
@@ -84,10 +89,12 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
   const by = dimensions.length === 0 ? sql`()` : sql.join(dimensions.map((_, i) => sql.ref(`by_${i}`)));
   const summed = sql`
     select ${sql.join(groups, sql``)} ${sql.join(sums)}, coalesce(sum(sum(attempts)) over (), 0) as all_attempts
-    from (${rolledUp(plan, cube, dimensions, query)}) as parts group by ${by}`;
+    from (${rolledUp(plan, cube, dimensions, query, { chosen })}) as parts
+    where ${chosen === undefined ? sql`true` : isOneOf(dimensions.map(byOf), chosen)} group by ${by}`;
   const rows = await execute<RolledUpRow>(db, ordered(summed, dimensions, query));
 
-  const isFew = Number(rows[0]?.all_attempts ?? 0n) <= (query.exactUpToAttempts ?? EXACT_UP_TO_ATTEMPTS);
+  const isFew =
+    Number(ranked?.attempts ?? rows[0]?.all_attempts ?? 0n) <= (query.exactUpToAttempts ?? EXACT_UP_TO_ATTEMPTS);
   if (isFew && time.fromMs >= kept.attempts) return countUsage(db, dimensions, query);
   return rows.map((row) => {
     const of = (measure: 'ttft' | 'duration'): number[] => bucketColumns(measure).map((name) => Number(row[name]));
@@ -97,6 +104,45 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
       areQuantilesRough: true,
     });
   });
+}
+
+interface Ranked {
+  /** The dearest groups. */
+  readonly chosen: readonly ChosenGroup[];
+  /** Of all groups. */
+  readonly attempts: bigint;
+}
+
+/**
+ * The dearest groups of the whole time, by two sums of fifty: all others are then read of the few groups that are told.
+ * undefined: no such choice is asked for.
+ */
+async function rankGroups(
+  db: Database,
+  of: { plan: ReportPlan; cube: CubeName; dimensions: readonly UsageDimension[]; query: UsageQuery },
+): Promise<Ranked | undefined> {
+  const { plan, cube, dimensions, query } = of;
+  const plain = dimensions.filter((dimension) => !isTimeDimension(dimension));
+  if (query.top === undefined || query.top > MAX_RANKED || plain.length === 0) return undefined;
+  const by = sql.join(plain.map(byOf));
+  const parts = rolledUp(plan, cube, plain, query, { sums: ['cost_nano_usd', 'attempts'], hasHistograms: false });
+  const rows = await execute<RankedRow>(
+    db,
+    sql`
+      select ${by}, sum(sum(attempts)) over () as all_attempts from (${parts}) as parts group by ${by}
+      order by sum(cost_nano_usd) desc, ${by} limit ${query.top}`,
+  );
+  const chosen = rows.map((row) =>
+    dimensions.map((dimension) => {
+      const place = plain.findIndex((each) => each === dimension);
+      return place < 0 ? undefined : row[`by_${place}`];
+    }),
+  );
+  return { chosen, attempts: rows[0]?.all_attempts ?? 0n };
+}
+
+function byOf(_: UsageDimension, i: number): RawBuilder<unknown> {
+  return sql.ref(`by_${i}`);
 }
 
 /** From the attempts, one by one. */
@@ -145,6 +191,8 @@ async function execute<Row>(db: Database, query: RawBuilder<unknown>): Promise<R
   const { rows } = await sql<Row>`${query}`.execute(db);
   return rows;
 }
+
+type RankedRow = { all_attempts: bigint } & Readonly<Record<`by_${number}`, string | null>>;
 
 /** `int8` and `numeric` are bigint (database.ts). */
 type ReportedRow = Record<Reported, bigint> & Readonly<Record<`shown_${number}`, string | null>>;

@@ -36,6 +36,17 @@ interface GroupedBy {
   readonly shown: RawBuilder<unknown>;
 }
 
+/** The value of each dimension; undefined: a time, or one that does not matter. */
+export type ChosenGroup = readonly (string | null | undefined)[];
+
+/** What of the rows is to be read. */
+export interface Wanted {
+  readonly sums?: readonly Reported[];
+  readonly hasHistograms?: boolean;
+  /** Of the sums no other group than these is read; of single attempts all are. */
+  readonly chosen?: readonly ChosenGroup[] | undefined;
+}
+
 /** Where attempts, or groups of them, are read from. */
 type Source = 'groups' | 'attempts';
 
@@ -57,33 +68,64 @@ export function rolledUp(
   cube: CubeName,
   dimensions: readonly UsageDimension[],
   filter: UsageFilter,
+  { sums: wanted = REPORTED, hasHistograms = true, chosen }: Wanted = {},
 ): RawBuilder<unknown> {
   const parts = [
     ...(plan.days === undefined
       ? []
       : [rollupPart('usage_daily', sql`day::timestamp at time zone 'UTC'`, dayWithin(plan.days))]),
     ...plan.hours.map((span) => rollupPart('usage_hourly', sql`hour`, within(sql`hour`, span))),
-    ...plan.attempts.map((span) => attemptsPart(dimensions, filter, span)),
+    ...plan.attempts.map((span) => attemptsPart(dimensions, filter, span, wanted, hasHistograms)),
   ];
   return parts.length === 0
-    ? attemptsPart(dimensions, filter, { fromMs: 0, toMs: 0 })
+    ? attemptsPart(dimensions, filter, { fromMs: 0, toMs: 0 }, wanted, hasHistograms)
     : sql.join(parts, sql` union all `);
 
   function rollupPart(table: string, bucket: RawBuilder<unknown>, isWithin: RawBuilder<unknown>): RawBuilder<unknown> {
     const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', bucket));
-    const sums = REPORTED.map((name) => sql`${sumOfRollups(name)} as ${sql.ref(name)}`);
-    const buckets = BUCKETS.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`);
+    const sums = wanted.map((name) => sql`${sumOfRollups(name)} as ${sql.ref(name)}`);
+    const buckets = (hasHistograms ? BUCKETS : []).map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`);
     return sql`
       select ${columns(grouped)} ${sql.join([...sums, ...buckets])}
       from ${sql.table(table)} as sums join usage_groups on usage_groups.id = sums.group_id
-      where sums.cube = ${sql.lit(CUBES[cube].id)} and ${isWithin} and ${conditions(filter, dimensions, 'groups')}
+      where sums.cube = ${sql.lit(CUBES[cube].id)} and ${isWithin} and ${conditions(filter, dimensions, 'groups')} and ${isOfChosen()}
       group by ${groupings(grouped)}`;
+  }
+
+  /** Their ids first: few rows are then read by the index, of each day. */
+  function isOfChosen(): RawBuilder<unknown> {
+    if (chosen === undefined) return sql`true`;
+    const by = dimensions.map((dimension) => groupedBy(dimension, 'groups', sql`null::timestamptz`).by);
+    return sql`sums.group_id = any(array(
+      select id from usage_groups
+      where cube = ${sql.lit(CUBES[cube].id)} and ${conditions(filter, dimensions, 'groups')} and ${isOneOf(by, chosen)}
+    ))`;
   }
 }
 
-function attemptsPart(dimensions: readonly UsageDimension[], filter: UsageFilter, span: Span): RawBuilder<unknown> {
+/** SQL: the values of these columns are a chosen group's; where a group has none in its place, any will do. */
+export function isOneOf(columns: readonly RawBuilder<unknown>[], chosen: readonly ChosenGroup[]): RawBuilder<unknown> {
+  const each = chosen.map((values) => {
+    const same = columns.flatMap((column, i) => {
+      const value = values[i];
+      if (value === undefined) return [];
+      return [value === null ? sql`${column} is null` : sql`${column} = ${value}`];
+    });
+    return sql`(${sql.join([sql`true`, ...same], sql` and `)})`;
+  });
+  return sql`(${sql.join([sql`false`, ...each], sql` or `)})`;
+}
+
+function attemptsPart(
+  dimensions: readonly UsageDimension[],
+  filter: UsageFilter,
+  span: Span,
+  wanted: readonly Reported[],
+  hasHistograms: boolean,
+): RawBuilder<unknown> {
   const grouped = dimensions.map((dimension) => groupedBy(dimension, 'attempts', sql`started_at`));
-  const buckets = (['ttft', 'duration'] as const).flatMap((measure) => {
+  const measures = hasHistograms ? (['ttft', 'duration'] as const) : [];
+  const buckets = measures.flatMap((measure) => {
     const ms = sql.ref(`${measure}_ms`);
     return bucketColumns(measure).map((name, index) => {
       const from = index === 0 ? sql`` : sql` and ${ms} >= ${sql.lit(BOUNDS_MS[index - 1])}`;
@@ -92,7 +134,7 @@ function attemptsPart(dimensions: readonly UsageDimension[], filter: UsageFilter
     });
   });
   return sql`
-    select ${columns(grouped)} ${sql.join([...attemptSums(), ...buckets])}
+    select ${columns(grouped)} ${sql.join([...attemptSums(wanted), ...buckets])}
     from ${CORRECTED}
     where ${within(sql`started_at`, span)} and ${conditions(filter, dimensions, 'attempts')}
     group by ${groupings(grouped)}`;
@@ -205,7 +247,7 @@ function sumOfRollups(name: Reported): RawBuilder<unknown> {
   return sql`coalesce(sum(${sql.ref(name)}), 0)`;
 }
 
-function attemptSums(): RawBuilder<unknown>[] {
+function attemptSums(wanted: readonly Reported[] = REPORTED): RawBuilder<unknown>[] {
   const sums: Record<Reported, RawBuilder<unknown>> = {
     attempts: sql`count(*)`,
     succeeded: sql`count(*) filter (where error is null)`,
@@ -222,5 +264,5 @@ function attemptSums(): RawBuilder<unknown>[] {
     duration_ms: sql`coalesce(sum(duration_ms), 0)`,
     cost_nano_usd: sql`coalesce(sum(${COST}), 0)`,
   };
-  return REPORTED.map((name) => sql`${sums[name]} as ${sql.ref(name)}`);
+  return wanted.map((name) => sql`${sums[name]} as ${sql.ref(name)}`);
 }

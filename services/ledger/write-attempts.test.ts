@@ -7,6 +7,7 @@ const attempt: AccountedAttempt = {
   ...{ attemptId: 'req_1.1', requestId: 'req_1', attempt: 1, source: 'worker', startedEpochMs: 0, chargedEpochMs: 0 },
   ...{ organisation: null, team: 'a "quoted", team', user: 'ada', keyId: 'k', keyName: 'key\r\nof two lines' },
   ...{ feature: null, session: null, tags: { project: 'apollo' }, model: 'm', route: null, deployment: 'p/m' },
+  ...{ modelScope: 'm', routeScope: null },
   ...{ provider: 'p', upstreamModel: 'm', endpoint: 'chat', reason: null, variant: null, lane: 'interactive' },
   ...{ isStream: true, inputTokens: 1, cachedInputTokens: 0, outputTokens: 2, reasoningTokens: 0, isEstimated: false },
   ...{ costNanoUsd: 9_007_199_254_740_993n, correctionNanoUsd: -1n, reservedNanoUsd: null, rates: [10n ** 9n] },

@@ -1,16 +1,16 @@
 /** Usage events as a company of fifty teams makes them: what the ledger's figures depend on. */
+import { COMPANY } from '../../services/ledger/testing/company.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import { seeded } from '../../shared/testing/seeded.ts';
 
-const TEAMS = 50;
-const KEYS = 500;
-/** Of each key: twenty thousand in all. */
-const USERS = 40;
-const MODELS = 12;
-/** Each key uses few of them. */
-const MODELS_OF_KEY = 3;
-/** Of each team, as a tag. */
-const PROJECTS = 4;
+const {
+  teams: TEAMS,
+  keys: KEYS,
+  users: USERS,
+  models: MODELS,
+  modelsOfKey: MODELS_OF_KEY,
+  projects: PROJECTS,
+} = COMPANY;
 
 /** Events with ids of their times, in the order of their times; the same for the same seed. */
 export function* makeEvents(

@@ -1,0 +1,58 @@
+import { sql } from 'kysely';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createLog } from '../../../shared/log.ts';
+import { makeEvents } from '../../../test/bench/ledger-events.ts';
+import type { TestDatabase } from '../../../test/support/fresh.ts';
+import { freshDatabase } from '../../../test/support/fresh.ts';
+import { openDatabase } from '../database.ts';
+import { migrate } from '../migrate.ts';
+import { recordEvents } from '../record.ts';
+import type { Database } from '../schema.ts';
+import { countAttempts } from './count-attempts.ts';
+import { generateAttempts } from './generate-attempts.ts';
+
+const log = createLog('silent', 'test');
+const DAY_MS = 86_400_000;
+const FROM = Date.UTC(2026, 10, 3);
+const SPAN = { fromMs: FROM, toMs: FROM + 2 * DAY_MS };
+let database: TestDatabase;
+let db: Database;
+
+beforeEach(async () => {
+  database = await freshDatabase();
+  await migrate(database.url, log);
+  db = openDatabase({ url: database.url, log });
+});
+
+afterEach(async () => {
+  await db.destroy();
+  await database.drop();
+});
+
+async function rollups(): Promise<unknown[]> {
+  const tables = ['usage_groups order by id', 'usage_hourly order by 1, 2, 3', 'usage_daily order by 1, 2, 3'];
+  return Promise.all(tables.map(async (table) => (await sql.raw(`select * from ${table}`).execute(db)).rows));
+}
+
+test('counted by SQL, attempts make the rollups that the writer makes of them', async () => {
+  const odd = { variant: 'left', lane: 'batch', cacheHit: true, isEstimated: true, costNanoUsd: null, ttftMs: null };
+  const events = [...makeEvents(600, SPAN)].map((event, i) =>
+    i % 5 === 0 ? { ...event, ...odd, tags: { a: 'with "quotes", (text)', b: '' }, durationMs: 2 ** (i % 22) } : event,
+  );
+  await recordEvents(db, events);
+  const written = await rollups();
+  await sql`truncate usage_groups, usage_hourly, usage_daily`.execute(db);
+  await countAttempts(db, SPAN);
+  expect(await rollups()).toEqual(written);
+});
+
+test('generated attempts are as many as were asked for, of the company, and the same each time', async () => {
+  await generateAttempts(db, 1_000, { ...SPAN, connections: 2 });
+  const { rows } = await sql`
+    select count(*) as attempts, count(distinct team) > 25 as has_teams, min(started_at) as first,
+      max(started_at) < ${new Date(SPAN.toMs)} as is_within, count(distinct route) as routes
+    from attempts`.execute(db);
+  const expected = { attempts: 1_000n, has_teams: true, first: new Date(SPAN.fromMs), is_within: true, routes: 3n };
+  expect(rows).toEqual([expected]);
+  await expect(generateAttempts(db, 1_000, { ...SPAN, connections: 1 })).rejects.toThrow('duplicate key');
+});

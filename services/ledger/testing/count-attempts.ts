@@ -1,0 +1,82 @@
+import { sql } from 'kysely';
+import type { CubeName, GroupColumn } from '../core/cubes.ts';
+import { CUBES, GROUP_COLUMNS, INTERACTIVE } from '../core/cubes.ts';
+import type { Measure } from '../core/histogram.ts';
+import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
+import type { Counter } from '../core/roll-up.ts';
+import type { Database } from '../schema.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const COUNTED: Readonly<Record<Counter | 'cost_nano_usd', string>> = {
+  attempts: 'count(*)',
+  cache_hits: 'count(*) filter (where cache_hit)',
+  estimated: 'count(*) filter (where is_estimated)',
+  unknown_price: 'count(*) filter (where cost_nano_usd is null)',
+  input_tokens: 'sum(input_tokens)',
+  cached_input_tokens: 'sum(cached_input_tokens)',
+  output_tokens: 'sum(output_tokens)',
+  reasoning_tokens: 'sum(reasoning_tokens)',
+  queue_ms: 'sum(queue_ms)',
+  ttft_ms: 'coalesce(sum(ttft_ms), 0)',
+  duration_ms: 'sum(duration_ms)',
+  cost_nano_usd: 'coalesce(sum(cost_nano_usd), 0)',
+};
+const BUCKETS = [...bucketsOf('ttft'), ...bucketsOf('duration')];
+const SUMS = [...Object.keys(COUNTED), ...BUCKETS.map(({ name }) => name)];
+
+/**
+ * Counts attempts in the rollups by SQL, many times as fast as the writer does and with the same sums. For rollups that have
+ * nothing in them of that time yet, and attempts without corrections.
+ * @param span whole days (UTC)
+ */
+export async function countAttempts(db: Database, span: { fromMs: number; toMs: number }): Promise<void> {
+  for (let dayMs = span.fromMs; dayMs < span.toMs; dayMs += DAY_MS) {
+    for (let hourMs = dayMs; hourMs < dayMs + DAY_MS; hourMs += HOUR_MS)
+      for (const cube of Object.keys(CUBES) as CubeName[])
+        await sql.raw(hourOf(cube, new Date(hourMs), new Date(hourMs + HOUR_MS))).execute(db);
+    await sql.raw(dayOf(new Date(dayMs), new Date(dayMs + DAY_MS))).execute(db);
+  }
+}
+
+function hourOf(cube: CubeName, from: Date, to: Date): string {
+  const { id, columns }: { id: number; columns: readonly GroupColumn[] } = CUBES[cube];
+  const values = columns.map((column) => (column === 'lane' ? `coalesce(lane, '${INTERACTIVE}') as lane` : column));
+  const sums = Object.entries(COUNTED).map(([name, sum]) => `${sum} as ${name}`);
+  const buckets = BUCKETS.map(({ name, holds }) => `nullif(count(*) filter (where ${holds}), 0) as ${name}`);
+  const group = GROUP_COLUMNS.map((column) => (columns.includes(column) ? column : 'null::text'));
+  const tags = cube === 'tag' ? 'cross join lateral jsonb_each_text(tags) as tag(tag_name, tag_value)' : '';
+  return `
+    with counted as (
+      select ${[...values, ...sums, ...buckets].join(', ')} from attempts ${tags}
+      where started_at >= '${from.toISOString()}' and started_at < '${to.toISOString()}'
+      group by ${columns.map((_, i) => i + 1).join(', ')}
+    ), named as materialized (
+      select md5(row(${id}::smallint, ${group.join(', ')})::text)::uuid as group_id, * from counted
+    ), groups as (
+      insert into usage_groups (id, cube, ${columns.join(', ')})
+      select group_id, ${id}, ${columns.join(', ')} from named order by group_id on conflict (id) do nothing
+    )
+    insert into usage_hourly (cube, hour, group_id, ${SUMS.join(', ')})
+    select ${id}, '${from.toISOString()}', group_id, ${SUMS.join(', ')} from named order by group_id`;
+}
+
+function dayOf(from: Date, to: Date): string {
+  return `
+    insert into usage_daily (cube, day, group_id, ${SUMS.join(', ')})
+    select cube, '${from.toISOString().slice(0, 10)}', group_id, ${SUMS.map((name) => `sum(${name})`).join(', ')}
+    from usage_hourly where hour >= '${from.toISOString()}' and hour < '${to.toISOString()}'
+      and cube in (${Object.values(CUBES)
+        .map(({ id }) => id)
+        .join(', ')})
+    group by cube, group_id order by cube, group_id`;
+}
+
+function bucketsOf(measure: Measure): { name: string; holds: string }[] {
+  return bucketColumns(measure).map((name, i) => {
+    const from = i === 0 ? '' : `${measure}_ms >= ${BOUNDS_MS[i - 1]}`;
+    const to = BOUNDS_MS[i] === undefined ? '' : `${measure}_ms < ${BOUNDS_MS[i]}`;
+    return { name, holds: [from, to].filter((part) => part !== '').join(' and ') };
+  });
+}
