@@ -202,7 +202,7 @@ export class Exchange implements RunOwner {
   onFailed(run: Run, seen: SeenAttempt, failure: GatewayError): void {
     const { clock, metrics } = this.#deps;
     metrics.attemptFailed(seen.placed, failure.code);
-    this.#history.fail(failure, seen, run);
+    this.#history.fail(failure, { placed: seen.placed, attempt: seen.task.attempt }, run);
     if (this.#race.goOnWithout(run)) return;
     const now = clock.now();
     const { attempts, costNanoUsd, lastFailure } = this.#history;

@@ -115,7 +115,6 @@ export class Run implements StreamOwner {
   /** Gives the task to the worker of this place: one that `onPlaced` told, or that was promised ahead. */
   submit(placed: Placed, terms: Omit<TaskTerms, 'deadlineEpochMs'> & { deadline: Millis }): void {
     const { clock, inbox, outgoing, workers } = this.#deps;
-    const { id, principal, model, endpoint, stream: isStream, traceparent, lane, body } = this.#request;
     const state = this.#state;
     const stream = state.kind === 'asking' || state.kind === 'waiting' ? state.stream : inbox.open(this);
     const startedAt = clock.now();
@@ -123,12 +122,9 @@ export class Run implements StreamOwner {
     const deadlineEpochMs = startedEpochMs + Math.round(terms.deadline - startedAt);
     const account = accountWith(terms.account, this.#reservation);
     const task = taskOf(this.#request, placed, { ...terms, account, deadlineEpochMs });
-    const { earlier } = task;
     const seen: SeenAttempt = {
-      request: { id, principal, model, endpoint, stream: isStream, traceparent, lane },
-      charged: { ...(account === undefined ? {} : { account }), ...(earlier === undefined ? {} : { earlier }) },
+      task,
       placed,
-      attempt: terms.attempt,
       startedEpochMs,
       startedAt,
       ttftMs: null,
@@ -138,7 +134,7 @@ export class Run implements StreamOwner {
     this.#seen = seen;
     this.#state = { kind: 'running', stream, seen, nextSequence: 0 };
     workers.began(placed.worker);
-    outgoing.open(placed.worker, stream, task, body);
+    outgoing.open(placed.worker, stream, task, this.#request.body);
   }
 
   /** The client has taken `bytes` more of this attempt's answer. */

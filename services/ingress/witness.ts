@@ -1,15 +1,13 @@
 import type { Catalog } from '../../shared/catalog.ts';
-import { chargedTo } from '../../shared/charged-to.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
-import { attemptIdOf } from '../../shared/ids.ts';
 import type { UsageJournal } from '../../shared/journal.ts';
 import type { AttemptEnd, TokenUsage } from '../../shared/messages/attempt.ts';
 import type { Placed } from '../../shared/messages/envelope.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
-import { chargedRates, costOf } from '../../shared/pricing.ts';
-import type { AdmittedRequest } from './request.ts';
+import { costOf } from '../../shared/pricing.ts';
+import { usageEventOf } from '../../shared/usage-event.ts';
 
 /** A worker hands its events over within 20 ms; a broker that restarts may take seconds. Ends of this age are safe. */
 const REMEMBER_MS = 5_000;
@@ -18,13 +16,9 @@ const MAX_REMEMBERED = 8_192;
 
 /** What the ingress knows of one attempt: enough to write its account when its worker no longer can. */
 export interface SeenAttempt {
-  /** Not the whole request: an attempt is remembered for seconds, and its body must not be. */
-  readonly request: Pick<AdmittedRequest, 'id' | 'principal' | 'model' | 'endpoint' | 'stream' | 'traceparent'> &
-    Partial<Pick<AdmittedRequest, 'lane'>>;
-  /** As its worker was told. */
-  readonly charged?: Pick<TaskHead, 'account' | 'earlier'>;
+  /** As its worker was told. Not the request: an attempt is remembered for seconds, and its body must not be. */
+  readonly task: TaskHead;
   readonly placed: Placed;
-  readonly attempt: number;
   readonly startedEpochMs: number;
   readonly startedAt: Millis;
   ttftMs: number | null;
@@ -126,47 +120,15 @@ export class Witness {
     };
   }
 
-  #event(
-    { request, charged, placed, attempt, startedEpochMs }: SeenAttempt,
-    end: AttemptEnd,
-    error: ErrorCode | null,
-  ): UsageRecorded {
+  #event({ task, placed, startedEpochMs }: SeenAttempt, end: AttemptEnd, error: ErrorCode | null): UsageRecorded {
     const deployment = this.#catalog.deployment(placed.deployment);
-    const { keyId, keyName, team } = request.principal;
-    return {
-      v: 1,
-      attemptId: attemptIdOf(request.id, attempt),
-      requestId: request.id,
-      attempt,
-      source: 'ingress',
-      startedEpochMs,
-      keyId,
-      keyName,
-      team,
-      model: request.model,
-      route: placed.route,
-      reason: placed.reason,
-      variant: placed.variant ?? null,
-      lane: request.lane === 'interactive' ? null : request.lane,
-      deployment: placed.deployment,
+    const by = {
       provider: deployment?.provider ?? placed.pool,
       upstreamModel: deployment?.upstreamModel ?? placed.deployment,
-      endpoint: request.endpoint,
-      stream: request.stream,
-      ...end.usage,
-      isEstimated: end.isEstimated,
-      costNanoUsd: end.costNanoUsd,
-      queueMs: Math.round(placed.queueMs),
-      ttftMs: end.ttftMs,
-      durationMs: end.durationMs,
-      upstreamStatus: null,
-      finish: end.finish,
-      error,
+      price: deployment?.price,
       worker: placed.worker,
       ingress: this.#ingressId,
-      traceparent: request.traceparent ?? null,
-      ...chargedTo(request.principal, charged?.account, charged?.earlier),
-      ...(deployment?.price === undefined ? {} : { rates: chargedRates(end.usage.inputTokens, deployment.price) }),
     };
+    return usageEventOf(task, by, { source: 'ingress', startedEpochMs, upstreamStatus: null, error, end });
   }
 }

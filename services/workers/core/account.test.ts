@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { UsageRecorded } from '../../../shared/messages/usage.ts';
 import { deploymentOf, taskHeadOf } from '../../../shared/testing/fixtures.ts';
-import { endOf, estimateInputTokens, usageEvent } from './account.ts';
+import { estimateInputTokens } from '../../../shared/tokens.ts';
+import { endOf, usageEvent } from './account.ts';
 
 const task = taskHeadOf({
   ...{ attempt: 2, route: 'cheap', principal: { keyId: 'k', keyName: 'name', team: null }, model: 'cheap' },

@@ -1,12 +1,10 @@
 import type { Deployment } from '../../../shared/catalog.ts';
-import { chargedTo } from '../../../shared/charged-to.ts';
-import { attemptIdOf } from '../../../shared/ids.ts';
 import type { AttemptEnd, TokenUsage } from '../../../shared/messages/attempt.ts';
 import type { TaskHead } from '../../../shared/messages/task.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import { chargedRates, costOf } from '../../../shared/pricing.ts';
-
-const BYTES_PER_TOKEN = 4;
+import { costOf } from '../../../shared/pricing.ts';
+import { estimateInputTokens } from '../../../shared/tokens.ts';
+import { usageEventOf } from '../../../shared/usage-event.ts';
 
 export interface AttemptAccount {
   readonly startedEpochMs: number;
@@ -35,11 +33,6 @@ export function endOf(task: TaskHead, deployment: Deployment, account: AttemptAc
   };
 }
 
-/** A request's input tokens, guessed from its bytes: a quarter of them, upward. */
-export function estimateInputTokens(task: TaskHead): number {
-  return Math.ceil(task.bodyBytes / BYTES_PER_TOKEN);
-}
-
 function estimate(task: TaskHead, { hasBegun, outputTokensSoFar, counted }: AttemptAccount): TokenUsage {
   const inputTokens = hasBegun ? (counted?.input ?? estimateInputTokens(task)) : 0;
   const outputTokens = counted?.output ?? outputTokensSoFar;
@@ -59,42 +52,11 @@ export function usageEvent(
     ingress: string;
   },
 ): UsageRecorded {
-  return {
-    v: 1,
-    attemptId: attemptIdOf(task.id, task.attempt),
-    requestId: task.id,
-    attempt: task.attempt,
-    source: 'worker',
-    startedEpochMs: context.startedEpochMs,
-    keyId: task.principal.keyId,
-    keyName: task.principal.keyName,
-    team: task.principal.team,
-    model: task.model,
-    route: task.route,
-    reason: task.reason,
-    variant: task.variant ?? null,
-    ...(task.lane === undefined ? {} : { lane: task.lane }),
-    deployment: deployment.id,
-    provider: deployment.provider,
-    upstreamModel: deployment.upstreamModel,
-    endpoint: task.endpoint,
-    stream: task.stream,
-    inputTokens: end.usage.inputTokens,
-    outputTokens: end.usage.outputTokens,
-    cachedInputTokens: end.usage.cachedInputTokens,
-    reasoningTokens: end.usage.reasoningTokens,
-    isEstimated: end.isEstimated,
-    costNanoUsd: end.costNanoUsd,
-    queueMs: Math.round(task.queueMs),
-    ttftMs: end.ttftMs,
-    durationMs: end.durationMs,
-    upstreamStatus: context.upstreamStatus,
-    finish: end.finish,
-    error: context.error,
-    worker: context.worker,
-    ingress: context.ingress,
-    traceparent: task.traceparent ?? null,
-    ...chargedTo(task.principal, task.account, task.earlier),
-    ...(deployment.price === undefined ? {} : { rates: chargedRates(end.usage.inputTokens, deployment.price) }),
-  };
+  const { provider, upstreamModel, price } = deployment;
+  const { worker, ingress, ...reported } = context;
+  return usageEventOf(
+    task,
+    { provider, upstreamModel, price, worker, ingress },
+    { source: 'worker', end, ...reported },
+  );
 }
