@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { defaultCacheDir } from '../../infra/servers/cache-dir.ts';
 import { startNats } from '../../infra/servers/nats.ts';
 import type { NatsServer } from '../../infra/servers/nats.ts';
@@ -19,8 +19,9 @@ import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 /**
  * Whoever dies or hangs under load: every request ends, none is served twice, the rest recovers by itself, and the
- * ledger agrees with the provider. One gateway for all victims, so that each also stands on what the last one left;
- * each has a model of its own, by which its account is told from the others'.
+ * ledger agrees with the provider. One gateway for all victims; what one has left of it is made whole for the next, so
+ * that a try that failed does not fail all that come after it. Each has a model of its own, by which its account is told
+ * from the others'.
  */
 const TOKENS = 10;
 /** Longer than anybody in the gateway waits for a sign of life: a token each 0.4 s, or an answer after 8 s. */
@@ -162,238 +163,239 @@ function expectOnlyBegunFail(outcomes: readonly Outcome[], code: string): void {
   expect(early, summary(outcomes)).toEqual([]);
 }
 
-describe('a ledger', () => {
-  test('is killed, another goes on: no request notices', async () => {
-    const outcomes = await underLoad('ledger-killed', async (load) => {
-      await gateway.one('ledger').kill9();
-      await load.served(48);
-    });
-    expectAllServed(outcomes);
-  });
+describe('under load', () => {
+  beforeEach(() => gateway.restore(), 90_000);
 
-  test('is the last and killed, and started again: no request notices', async () => {
-    const outcomes = await underLoad('last-ledger-killed', async (load) => {
-      await gateway.one('ledger').kill9();
-      await load.served(48);
-      await gateway.add('ledger');
-    });
-    expectAllServed(outcomes);
-  });
-});
-
-describe('a worker', () => {
-  test('is killed, another goes on: only streams that had begun fail', async () => {
-    const outcomes = await underLoad('worker-killed', () => gateway.one('worker').kill9());
-    expectOnlyBegunFail(outcomes, 'worker_lost');
-  });
-
-  test('is the last and killed, and a new one started', async () => {
-    const outcomes = await underLoad('last-worker-killed', async (load) => {
-      await gateway.one('worker').kill9();
-      await untilSomeFail(load, 24);
-      await gateway.add('worker');
-    });
-    expectCleanEnds(outcomes, ['worker_lost', 'no_deployment']);
-  });
-
-  test('hangs and goes on later: only streams that had begun fail, and late words of it reach nobody', async () => {
-    await gateway.add('worker');
-    await gateway.untilWhole();
-    const worker = gateway.one('worker');
-    const outcomes = await underLoad('worker-stopped', async (load) => {
-      worker.stop();
-      try {
-        await load.turnover();
+  describe('a ledger', () => {
+    test('is killed, another goes on: no request notices', async () => {
+      const outcomes = await underLoad('ledger-killed', async (load) => {
+        await gateway.one('ledger').kill9();
         await load.served(48);
+      });
+      expectAllServed(outcomes);
+    });
+
+    test('is the last and killed, and started again: no request notices', async () => {
+      const ledger = await gateway.keepOne('ledger');
+      const outcomes = await underLoad('last-ledger-killed', async (load) => {
+        await ledger.kill9();
+        await load.served(48);
+        await gateway.add('ledger');
+      });
+      expectAllServed(outcomes);
+    });
+  });
+
+  describe('a worker', () => {
+    test('is killed, another goes on: only streams that had begun fail', async () => {
+      const outcomes = await underLoad('worker-killed', () => gateway.one('worker').kill9());
+      expectOnlyBegunFail(outcomes, 'worker_lost');
+    });
+
+    test('is the last and killed, and a new one started', async () => {
+      const worker = await gateway.keepOne('worker');
+      const outcomes = await underLoad('last-worker-killed', async (load) => {
+        await worker.kill9();
+        await untilSomeFail(load, 24);
+        await gateway.add('worker');
+      });
+      expectCleanEnds(outcomes, ['worker_lost', 'no_deployment']);
+    });
+
+    test('hangs and goes on later: only streams that had begun fail, and late words of it reach nobody', async () => {
+      const worker = gateway.one('worker');
+      const outcomes = await underLoad('worker-stopped', async (load) => {
+        worker.stop();
+        try {
+          await load.turnover();
+          await load.served(48);
+        } finally {
+          worker.cont();
+        }
+      });
+      expectOnlyBegunFail(outcomes, 'worker_lost');
+    });
+
+    test('loses its connection to NATS for a moment: its requests end, and it serves again', async () => {
+      const proxy = await startTcpProxy(nats.url);
+      const others = gateway.all('worker');
+      const victim = await gateway.add('worker', { NATS_URL: proxy.url });
+      await Promise.all(others.map((worker) => worker.term()));
+      try {
+        const slow = await startSlow('worker-cut-off', gateway.one('ingress').url);
+        const outcomes = await underLoad('worker-cut-off', async (load) => {
+          proxy.cut();
+          await load.turnover();
+        });
+        expectCleanEnds([...outcomes, ...(await slow.ended)], ['worker_lost', 'stream_gap', 'no_deployment']);
       } finally {
-        worker.cont();
+        await victim.term();
+        await proxy.stop();
       }
     });
-    expectOnlyBegunFail(outcomes, 'worker_lost');
   });
 
-  test('loses its connection to NATS for a moment: its requests end, and it serves again', async () => {
-    const proxy = await startTcpProxy(nats.url);
-    const others = gateway.all('worker');
-    const victim = await gateway.add('worker', { NATS_URL: proxy.url });
-    await Promise.all(others.map((worker) => worker.term()));
-    try {
-      const slow = await startSlow('worker-cut-off', gateway.one('ingress').url);
-      const outcomes = await underLoad('worker-cut-off', async (load) => {
-        proxy.cut();
-        await load.turnover();
+  describe('a router', () => {
+    test('is killed, another goes on: no request notices', async () => {
+      expectAllServed(await underLoad('router-killed', () => gateway.one('router').kill9()));
+    });
+
+    test('is the last and killed, and a new one started', async () => {
+      const router = await gateway.keepOne('router');
+      const outcomes = await underLoad('last-router-killed', async (load) => {
+        await router.kill9();
+        await untilSomeFail(load, 24);
+        await gateway.add('router');
       });
-      expectCleanEnds([...outcomes, ...(await slow.ended)], ['worker_lost', 'stream_gap', 'no_deployment']);
+      expectCleanEnds(outcomes, ['router_unavailable']);
+    });
+
+    test('hangs and goes on later: no request notices', async () => {
+      const router = gateway.one('router');
+      const outcomes = await underLoad('router-stopped', async (load) => {
+        router.stop();
+        try {
+          await load.turnover();
+          await load.served(48);
+        } finally {
+          router.cont();
+        }
+      });
+      expectAllServed(outcomes);
+    });
+
+    test('is the last and hangs, and goes on later', async () => {
+      const router = await gateway.keepOne('router');
+      const outcomes = await underLoad('last-router-stopped', async (load) => {
+        router.stop();
+        try {
+          await untilSomeFail(load);
+        } finally {
+          router.cont();
+        }
+      });
+      expectCleanEnds(outcomes, ['router_unavailable']);
+    });
+  });
+
+  test('a router with a line loses its connection to NATS for a moment: the line is served', async () => {
+    const proxy = await startTcpProxy(nats.url);
+    const others = gateway.all('router');
+    const victim = await gateway.add('router', { NATS_URL: proxy.url });
+    await gateway.untilWhole();
+    await Promise.all(others.map((router) => router.term()));
+    try {
+      const { url } = gateway.one('ingress');
+      const model = 'narrow/router-cut-off';
+      const asked = Array.from({ length: 40 }, () => ask(url, { model, tokens: TOKENS, stream: true }));
+      await gateway.metric(url, 'sluice_requests_in_flight', (count) => count >= 36);
+      proxy.cut();
+      const outcomes = await Promise.all(asked);
+      accounts.get('router-cut-off')?.push(...outcomes);
+      expectAllServed(outcomes);
     } finally {
-      await gateway.add('worker');
       await victim.term();
       await proxy.stop();
     }
   });
-});
 
-describe('a router', () => {
-  test('is killed, another goes on: no request notices', async () => {
-    expectAllServed(await underLoad('router-killed', () => gateway.one('router').kill9()));
-  });
-
-  test('is the last and killed, and a new one started', async () => {
-    const outcomes = await underLoad('last-router-killed', async (load) => {
-      await gateway.one('router').kill9();
-      await untilSomeFail(load, 24);
-      await gateway.add('router');
+  describe('an ingress', () => {
+    test('is killed: its clients see a closed connection, its provider calls end, the other ingress is unaffected', async () => {
+      const victim = gateway.one('ingress');
+      const slow = await startSlow('ingress-killed', victim.url);
+      const outcomes = await underLoad('ingress-killed', async () => {
+        const before = slowCount('abandoned');
+        await victim.kill9();
+        await provider.waitFor(() => slowCount('abandoned') >= before + 6, 3_000);
+      });
+      const all = [...outcomes, ...(await slow.ended)];
+      expectAllServed(all.filter(({ url }) => url !== victim.url));
+      const ends = new Set(all.filter(({ url }) => url === victim.url).map(({ ending }) => ending.kind));
+      expect(ends).toEqual(new Set(['served', 'closed']));
     });
-    expectCleanEnds(outcomes, ['router_unavailable']);
+
+    test('is killed while its requests stand in line: those of the other ingress do not wait for the dead', async () => {
+      const victim = gateway.one('ingress');
+      const other = gateway.urls().find((url) => url !== victim.url) ?? '';
+      const model = 'narrow/ingress-killed-with-a-line';
+      const doomed = Array.from({ length: 60 }, () => ask(victim.url, { model, tokens: TOKENS, stream: true }));
+      const waiting = await gateway.metric(victim.url, 'sluice_requests_in_flight', (count) => count >= 40);
+      expect(waiting).toBeGreaterThanOrEqual(40);
+      await victim.kill9();
+      const outcomes = await Promise.all(
+        Array.from({ length: 8 }, () => ask(other, { model, tokens: TOKENS, stream: false })),
+      );
+      accounts.get('ingress-killed-with-a-line')?.push(...outcomes, ...(await Promise.all(doomed)));
+      expectAllServed(outcomes);
+      expect(Math.max(...outcomes.map(({ tookMs }) => tookMs))).toBeLessThan(10_000);
+    });
+
+    test('hangs and goes on later: each of its requests ends', async () => {
+      const victim = gateway.one('ingress');
+      const others = gateway.urls().filter((url) => url !== victim.url);
+      const slow = await startSlow('ingress-stopped', victim.url);
+      let isStopped = false;
+      const outcomes = await underLoad(
+        'ingress-stopped',
+        async () => {
+          const before = slowCount('abandoned');
+          isStopped = true;
+          victim.stop();
+          try {
+            // The worker takes it for dead and ends what it asked for.
+            await provider.waitFor(() => slowCount('abandoned') >= before + 6);
+          } finally {
+            victim.cont();
+            isStopped = false;
+          }
+        },
+        () => (isStopped ? others : gateway.urls()),
+      );
+      expectCleanEnds([...outcomes, ...(await slow.ended)], ['worker_lost']);
+    });
   });
 
-  test('hangs and goes on later: no request notices', async () => {
-    await gateway.add('router');
-    await gateway.untilWhole();
-    const router = gateway.one('router');
-    const outcomes = await underLoad('router-stopped', async (load) => {
-      router.stop();
+  describe('NATS', () => {
+    test('is killed and started again: 503 at once meanwhile, then as before', async () => {
+      const outcomes = await underLoad('nats-killed', async (load) => {
+        process.kill(nats.pid, 'SIGKILL');
+        try {
+          await nats.exited;
+          await untilSomeFail(load, 72);
+        } finally {
+          await nats.stop();
+          nats = await startOwnNats(nats.port);
+        }
+      });
+      expectCleanEnds(outcomes, ['broker_unavailable', 'router_unavailable', 'no_deployment']);
+    });
+
+    test('hangs and goes on later: 503 meanwhile, then as before', async () => {
+      const outcomes = await underLoad('nats-stopped', async (load) => {
+        process.kill(nats.pid, 'SIGSTOP');
+        try {
+          await untilSomeFail(load, 72);
+        } finally {
+          process.kill(nats.pid, 'SIGCONT');
+        }
+      });
+      expectCleanEnds(outcomes, ['broker_unavailable', 'router_unavailable', 'no_deployment', 'worker_lost']);
+    });
+  });
+
+  test('Postgres is killed and started again: no request notices', async () => {
+    const outcomes = await underLoad('postgres-killed', async (load) => {
+      process.kill(postgres.pid, 'SIGKILL');
       try {
-        await load.turnover();
+        await postgres.exited;
         await load.served(48);
       } finally {
-        router.cont();
+        await postgres.stop();
+        postgres = await startOwnPostgres(postgres.port);
       }
     });
     expectAllServed(outcomes);
   });
-
-  test('is the last and hangs, and goes on later', async () => {
-    const [first, second] = gateway.all('router');
-    await first?.kill9();
-    const outcomes = await underLoad('last-router-stopped', async (load) => {
-      second?.stop();
-      try {
-        await untilSomeFail(load);
-      } finally {
-        second?.cont();
-      }
-    });
-    expectCleanEnds(outcomes, ['router_unavailable']);
-  });
-});
-
-test('a router with a line loses its connection to NATS for a moment: the line is served', async () => {
-  const proxy = await startTcpProxy(nats.url);
-  const others = gateway.all('router');
-  const victim = await gateway.add('router', { NATS_URL: proxy.url });
-  await gateway.untilWhole();
-  await Promise.all(others.map((router) => router.term()));
-  try {
-    const { url } = gateway.one('ingress');
-    const model = 'narrow/router-cut-off';
-    const asked = Array.from({ length: 40 }, () => ask(url, { model, tokens: TOKENS, stream: true }));
-    await gateway.metric(url, 'sluice_requests_in_flight', (count) => count >= 36);
-    proxy.cut();
-    const outcomes = await Promise.all(asked);
-    accounts.get('router-cut-off')?.push(...outcomes);
-    expectAllServed(outcomes);
-  } finally {
-    await gateway.add('router');
-    await gateway.untilWhole();
-    await victim.term();
-    await proxy.stop();
-  }
-});
-
-describe('an ingress', () => {
-  test('is killed: its clients see a closed connection, its provider calls end, the other ingress is unaffected', async () => {
-    const victim = gateway.one('ingress');
-    const slow = await startSlow('ingress-killed', victim.url);
-    const outcomes = await underLoad('ingress-killed', async () => {
-      const before = slowCount('abandoned');
-      await victim.kill9();
-      await provider.waitFor(() => slowCount('abandoned') >= before + 6, 3_000);
-    });
-    const all = [...outcomes, ...(await slow.ended)];
-    expectAllServed(all.filter(({ url }) => url !== victim.url));
-    const ends = new Set(all.filter(({ url }) => url === victim.url).map(({ ending }) => ending.kind));
-    expect(ends).toEqual(new Set(['served', 'closed']));
-    await gateway.add('ingress');
-    await gateway.untilWhole();
-  });
-
-  test('is killed while its requests stand in line: those of the other ingress do not wait for the dead', async () => {
-    const victim = gateway.one('ingress');
-    const other = gateway.urls().find((url) => url !== victim.url) ?? '';
-    const model = 'narrow/ingress-killed-with-a-line';
-    const doomed = Array.from({ length: 60 }, () => ask(victim.url, { model, tokens: TOKENS, stream: true }));
-    const waiting = await gateway.metric(victim.url, 'sluice_requests_in_flight', (count) => count >= 40);
-    expect(waiting).toBeGreaterThanOrEqual(40);
-    await victim.kill9();
-    const outcomes = await Promise.all(
-      Array.from({ length: 8 }, () => ask(other, { model, tokens: TOKENS, stream: false })),
-    );
-    accounts.get('ingress-killed-with-a-line')?.push(...outcomes, ...(await Promise.all(doomed)));
-    expectAllServed(outcomes);
-    expect(Math.max(...outcomes.map(({ tookMs }) => tookMs))).toBeLessThan(10_000);
-    await gateway.add('ingress');
-    await gateway.untilWhole();
-  });
-
-  test('hangs and goes on later: each of its requests ends', async () => {
-    const victim = gateway.one('ingress');
-    const others = gateway.urls().filter((url) => url !== victim.url);
-    const slow = await startSlow('ingress-stopped', victim.url);
-    let isStopped = false;
-    const outcomes = await underLoad(
-      'ingress-stopped',
-      async () => {
-        const before = slowCount('abandoned');
-        isStopped = true;
-        victim.stop();
-        try {
-          // The worker takes it for dead and ends what it asked for.
-          await provider.waitFor(() => slowCount('abandoned') >= before + 6);
-        } finally {
-          victim.cont();
-          isStopped = false;
-        }
-      },
-      () => (isStopped ? others : gateway.urls()),
-    );
-    expectCleanEnds([...outcomes, ...(await slow.ended)], ['worker_lost']);
-  });
-});
-
-describe('NATS', () => {
-  test('is killed and started again: 503 at once meanwhile, then as before', async () => {
-    const outcomes = await underLoad('nats-killed', async (load) => {
-      process.kill(nats.pid, 'SIGKILL');
-      await nats.exited;
-      await untilSomeFail(load, 72);
-      await nats.stop();
-      nats = await startOwnNats(nats.port);
-    });
-    expectCleanEnds(outcomes, ['broker_unavailable', 'router_unavailable', 'no_deployment']);
-  });
-
-  test('hangs and goes on later: 503 meanwhile, then as before', async () => {
-    const outcomes = await underLoad('nats-stopped', async (load) => {
-      process.kill(nats.pid, 'SIGSTOP');
-      try {
-        await untilSomeFail(load, 72);
-      } finally {
-        process.kill(nats.pid, 'SIGCONT');
-      }
-    });
-    expectCleanEnds(outcomes, ['broker_unavailable', 'router_unavailable', 'no_deployment', 'worker_lost']);
-  });
-});
-
-test('Postgres is killed and started again: no request notices', async () => {
-  const outcomes = await underLoad('postgres-killed', async (load) => {
-    process.kill(postgres.pid, 'SIGKILL');
-    await postgres.exited;
-    await load.served(48);
-    await postgres.stop();
-    postgres = await startOwnPostgres(postgres.port);
-  });
-  expectAllServed(outcomes);
 });
 
 test.each(VICTIMS)('%s: provider, ledger and clients agree', async (victim) => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { Deployment, rowsOfModel } from '../support/deployment.ts';
 import { freshDatabase, freshNats } from '../support/fresh.ts';
 import type { TestDatabase } from '../support/fresh.ts';
@@ -30,6 +30,8 @@ beforeAll(async () => {
   });
 }, 90_000);
 
+beforeEach(() => gateway.restore(), 90_000);
+
 afterAll(async () => {
   await gateway.stop();
   await Promise.allSettled([nats.stop(), database.drop(), provider.stop()]);
@@ -37,14 +39,15 @@ afterAll(async () => {
 
 test('attempts whose worker and ingress die together are in the account, once each', { timeout: 90_000 }, async () => {
   const url = gateway.urls()[0] ?? '';
+  const before = provider.stats().total.requests;
   const asked = Array.from({ length: REQUESTS }, (_, index) =>
     ask(url, { model: 'mock/endless', tokens: 100, stream: index % 2 === 0 }),
   );
-  await provider.waitFor(({ total }) => total.requests === REQUESTS);
+  await provider.waitFor(({ total }) => total.requests === before + REQUESTS);
   await Promise.all([gateway.one('worker').kill9(), gateway.one('ingress').kill9()]);
   await Promise.all(asked);
   const rows = (): ReturnType<typeof rowsOfModel> => rowsOfModel(database.url, 'endless');
-  const isClosed = async (): Promise<boolean> => (await rows()).length === REQUESTS;
+  const isClosed = async (): Promise<boolean> => (await rows()).length === before + REQUESTS;
   await until(isClosed, CLOSED_WITHIN_MS, () => 'every attempt has a row');
   for (const row of await rows())
     expect(row).toMatchObject({ source: 'reaper', error: 'worker_lost', is_estimated: true, attempt: 1 });

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Role } from '../../shared/subjects.ts';
 import { Deployment } from '../support/deployment.ts';
 import { freshDatabase, freshNats } from '../support/fresh.ts';
 import type { TestDatabase } from '../support/fresh.ts';
 import { isServed, Load, summary } from '../support/load.ts';
+import type { Outcome } from '../support/load.ts';
 import { startProvider } from '../support/provider.ts';
 import type { ScriptedProvider } from '../support/provider.ts';
 import { reconcile } from '../support/reconcile.ts';
@@ -12,6 +13,9 @@ import type { TestNats } from '../support/servers.ts';
 /** Every service is replaced under load, instance by instance, as an orchestrator does it: nobody may notice. */
 const TOKENS = 10;
 const ROLES: readonly Role[] = ['worker', 'router', 'ledger', 'ingress'];
+
+/** Of each role, also those of a try that failed. */
+const accounts = new Map<Role, Outcome[]>(ROLES.map((role) => [role, []]));
 
 let nats: TestNats;
 let database: TestDatabase;
@@ -28,6 +32,8 @@ beforeAll(async () => {
     databaseUrl: database.url,
   });
 }, 90_000);
+
+beforeEach(() => gateway.restore(), 90_000);
 
 afterAll(async () => {
   await gateway.stop();
@@ -50,11 +56,11 @@ test.each(ROLES)('no request notices that each %s is replaced', { timeout: 60_00
       await load.served(24);
     }
   } finally {
-    await load.stop();
+    accounts.get(role)?.push(...(await load.stop()));
   }
   const { outcomes, moved } = load;
   const { rows, providerRequests, faults } = await reconcile(
-    { upstreamModel: role, outcomes },
+    { upstreamModel: role, outcomes: accounts.get(role) ?? [] },
     { databaseUrl: database.url, provider },
   );
   process.stdout.write(

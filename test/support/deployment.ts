@@ -32,6 +32,7 @@ export class Deployment {
   readonly #processes: Processes;
   readonly #env: Readonly<Record<string, string>>;
   readonly #configFile: string;
+  readonly #wanted: ReadonlyMap<Role, number>;
   readonly #services: ServiceProcess[] = [];
   /** At first none of them can be ready before the others. */
   #isStarting = true;
@@ -46,11 +47,10 @@ export class Deployment {
       DATABASE_URL: databaseUrl,
       ...(redisUrl === undefined ? {} : { REDIS_URL: redisUrl }),
     };
-    const deployment = new Deployment(processes, env, configFile);
+    const count = (role: Role): number => (typeof instances === 'number' ? instances : (instances[role] ?? 2));
+    const deployment = new Deployment(processes, env, configFile, new Map(ROLES.map((role) => [role, count(role)])));
     try {
-      const count = (role: Role): number => (typeof instances === 'number' ? instances : (instances[role] ?? 2));
-      const all = ROLES.flatMap((role) => Array.from({ length: count(role) }, () => role));
-      await Promise.all(all.map((role) => deployment.add(role)));
+      await deployment.#addMissing();
       deployment.#isStarting = false;
       await deployment.untilWhole();
       return deployment;
@@ -60,10 +60,39 @@ export class Deployment {
     }
   }
 
-  private constructor(processes: Processes, env: Readonly<Record<string, string>>, configFile: string) {
+  private constructor(
+    processes: Processes,
+    env: Readonly<Record<string, string>>,
+    configFile: string,
+    wanted: ReadonlyMap<Role, number>,
+  ) {
     this.#processes = processes;
     this.#env = env;
     this.#configFile = configFile;
+    this.#wanted = wanted;
+  }
+
+  /** As many of each service as at the start, and all of them ready: whatever a test before did, or a first try of this one. */
+  async restore(): Promise<void> {
+    for (const service of this.#services) service.cont();
+    await this.#addMissing();
+    await this.untilWhole();
+  }
+
+  /** Ends all of a service but the oldest, as an operator would. */
+  async keepOne(role: Role): Promise<ServiceProcess> {
+    const [kept, ...others] = this.all(role);
+    if (kept === undefined) throw new Error(`no ${role} runs`);
+    await Promise.all(others.map((other) => other.term()));
+    return kept;
+  }
+
+  async #addMissing(): Promise<void> {
+    const missing = ROLES.flatMap((role) => {
+      const count = (this.#wanted.get(role) ?? 0) - this.all(role).length;
+      return Array.from({ length: Math.max(0, count) }, () => role);
+    });
+    await Promise.all(missing.map((role) => this.add(role)));
   }
 
   /** Starts one more; resolves when it is ready. @param env on top of everybody's */
@@ -73,13 +102,19 @@ export class Deployment {
       env: { ...this.#env, ...env },
       cwd: this.#processes.folder,
     });
-    const said = (await child.logged('ready')) as unknown as { id: string; url?: string; metrics?: string };
-    const healthUrl = said.url ?? said.metrics;
-    if (healthUrl !== undefined && !this.#isStarting) await untilReady(healthUrl);
-    const service: ServiceProcess = { ...child, role, id: said.id, url: said.url ?? '' };
-    this.#services.push(service);
-    void child.exited.then(() => this.#services.splice(this.#services.indexOf(service), 1));
-    return service;
+    try {
+      const said = (await child.logged('ready')) as unknown as { id: string; url?: string; metrics?: string };
+      const healthUrl = said.url ?? said.metrics;
+      if (healthUrl !== undefined && !this.#isStarting) await untilReady(healthUrl);
+      const service: ServiceProcess = { ...child, role, id: said.id, url: said.url ?? '' };
+      this.#services.push(service);
+      void child.exited.then(() => this.#services.splice(this.#services.indexOf(service), 1));
+      return service;
+    } catch (cause) {
+      // One that comes up later would be counted by the gateway, and by nobody here.
+      await child.kill9();
+      throw cause;
+    }
   }
 
   /** Those that run now, the oldest first. */
