@@ -2,6 +2,7 @@ import type { JetStreamClient, JetStreamManager, KV, KvEntry, QueuedIterator } f
 import { systemClock } from './clock.ts';
 import { GatewayError } from './errors.ts';
 import type { Log } from './log.ts';
+import { jetStreamCodeOf, STREAM_NAME_IN_USE, STREAM_NOT_FOUND, unlessNotFound } from './jetstream-failure.ts';
 import { withReplicas } from './replicas.ts';
 
 /** Beyond it the server refuses new values; those there are can still be removed. */
@@ -16,8 +17,6 @@ const START_WITHIN_MS = 2_000;
 const COMPARE_EVERY_MS = 10_000;
 /** The mark of a removed key is for those who were away; after this long nobody is. */
 const FORGET_REMOVED_MS = 60 * 60_000;
-const STREAM_NOT_FOUND = 10_059;
-const NAME_IN_USE = 10_058;
 
 /** What a bucket needs of the connection: `Bus` is one. */
 export interface KeyValueConnection {
@@ -218,7 +217,7 @@ export class KeyValueBucket<T> {
       if (state.last_seq !== this.#revision) this.#restart();
     } catch (failure) {
       // Away for the moment, which the next look may show to be over; or gone, and made anew.
-      if (codeOf(failure) === STREAM_NOT_FOUND) this.#restart();
+      if (jetStreamCodeOf(failure) === STREAM_NOT_FOUND) this.#restart();
     }
   }
 
@@ -248,10 +247,7 @@ export class KeyValueBucket<T> {
     const { connection, bucket } = this.#deps;
     const name = streamOf(bucket);
     const manager = await connection.jetStreamManager();
-    const info = await manager.streams.info(name).catch((failure: unknown) => {
-      if (codeOf(failure) === STREAM_NOT_FOUND) return undefined;
-      throw failure;
-    });
+    const info = await unlessNotFound(manager.streams.info(name));
     const views = connection.jetStream().views;
     const options = {
       history: 1,
@@ -269,7 +265,7 @@ export class KeyValueBucket<T> {
     return withReplicas(connection, 1, (replicas) => views.kv(bucket, { ...options, replicas })).catch(
       (failure: unknown) => {
         // Another process made it meanwhile, in another number of copies.
-        if (codeOf(failure) === NAME_IN_USE) return views.kv(bucket, options);
+        if (jetStreamCodeOf(failure) === STREAM_NAME_IN_USE) return views.kv(bucket, options);
         throw failure;
       },
     );
@@ -279,9 +275,4 @@ export class KeyValueBucket<T> {
 /** The stream that holds a bucket, by the convention of all NATS clients. */
 function streamOf(bucket: string): string {
   return `KV_${bucket}`;
-}
-
-function codeOf(failure: unknown): number | undefined {
-  if (!(failure instanceof Error && 'api_error' in failure)) return undefined;
-  return (failure as { api_error?: { err_code?: number } }).api_error?.err_code;
 }

@@ -1,5 +1,6 @@
 import type { Bus } from './bus.ts';
 import { DiscardPolicy, RetentionPolicy, StorageType } from './bus.ts';
+import { unlessNotFound } from './jetstream-failure.ts';
 import { withReplicas } from './replicas.ts';
 import { OPEN_STREAM, OPEN_SUBJECTS } from './subjects.ts';
 
@@ -10,20 +11,13 @@ const MAX_AGE_MS = 25 * 60 * 60 * 1_000;
 const NANOS_PER_MS = 1_000_000;
 
 /**
- * Makes the stream of open attempts where there is none; safe to call from all workers and ledgers at once. At its bound the
+ * Makes the stream of open attempts where there is none; safe to call from all workers at once. At its bound the
  * oldest notes go: what they would have told is then never closed by the reaper.
  * @throws what JetStream said
  */
 export async function ensureOpenStream(bus: Bus): Promise<void> {
   const manager = await bus.jetStreamManager();
-  const isThere = await manager.streams.info(OPEN_STREAM).then(
-    () => true,
-    (failure: unknown) => {
-      if (failure instanceof Error && failure.message.includes('stream not found')) return false;
-      throw failure;
-    },
-  );
-  if (isThere) return;
+  if ((await unlessNotFound(manager.streams.info(OPEN_STREAM))) !== undefined) return;
   await withReplicas(bus, 1, (copies) =>
     manager.streams.add({
       name: OPEN_STREAM,

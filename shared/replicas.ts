@@ -1,3 +1,5 @@
+import { jetStreamCodeOf } from './jetstream-failure.ts';
+
 /** Copies that JetStream keeps where the cluster has the servers for it: one of them may be lost then. */
 const WANTED = 3;
 
@@ -26,7 +28,5 @@ export async function withReplicas<T>(
 }
 
 function lacksServers(failure: unknown): boolean {
-  if (!(failure instanceof Error && 'api_error' in failure)) return false;
-  const { api_error: said } = failure as { api_error?: { err_code?: number } };
-  return TOO_FEW_SERVERS.has(said?.err_code ?? 0);
+  return TOO_FEW_SERVERS.has(jetStreamCodeOf(failure) ?? 0);
 }

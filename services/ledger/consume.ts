@@ -28,7 +28,7 @@ export interface ConsumeDeps {
   readonly random: () => number;
   readonly metrics: LedgerMetrics;
   readonly stream?: UsageStreamOptions | undefined;
-  /** Absent: nobody has a budget. */
+  /** By default as budgets/balances.ts does it. */
   readonly moveBalances?: MoveBalances | undefined;
   /** Called between the commit of a batch and its acknowledgement. For tests of what happens when nothing follows. */
   readonly onCommitted?: () => Promise<void>;

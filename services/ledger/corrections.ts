@@ -27,7 +27,7 @@ export interface ReRating {
   /** Kept with each correction, as is `by`. */
   readonly reason: string;
   readonly by: string;
-  /** Absent: nobody has a budget. */
+  /** By default as budgets/balances.ts does it. */
   readonly moveBalances?: MoveBalances | undefined;
 }
 

@@ -1,11 +1,11 @@
 import { readJson } from '../../shared/check.ts';
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
+import { unlessNotFound } from '../../shared/jetstream-failure.ts';
 import type { Log } from '../../shared/log.ts';
 import { WorkerBeat } from '../../shared/messages/beat.ts';
 import { OpenAttempt, OpenAttempts } from '../../shared/messages/open-attempt.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
-import { ensureOpenStream } from '../../shared/open-stream.ts';
 import { beatWildcard, OPEN_STREAM, OPEN_SUBJECTS, openSubject, workerOfOpen } from '../../shared/subjects.ts';
 import { reapedEvent } from './core/reaped-event.ts';
 import { reasonOf } from './database.ts';
@@ -93,10 +93,10 @@ export class AttemptReaper {
     const deaf = now - this.#listensSince < this.#deadAfterMs;
     for (const [worker, at] of this.#heardAt) if (now - at >= this.#deadAfterMs) this.#heardAt.delete(worker);
     if (deaf || backlog() > 0) return;
-    await ensureOpenStream(bus);
     const manager = await bus.jetStreamManager();
-    const { state } = await manager.streams.info(OPEN_STREAM, { subjects_filter: OPEN_SUBJECTS });
-    for (const subject of Object.keys(state.subjects ?? {})) {
+    // The first worker makes it; where there is none, nothing is open.
+    const info = await unlessNotFound(manager.streams.info(OPEN_STREAM, { subjects_filter: OPEN_SUBJECTS }));
+    for (const subject of Object.keys(info?.state.subjects ?? {})) {
       const worker = workerOfOpen(subject);
       if (!this.#heardAt.has(worker)) await this.#reap(worker);
     }

@@ -1,6 +1,7 @@
 import type { Consumer, ConsumerConfig, JetStreamManager, StreamConfig } from 'nats';
 import type { Bus } from '../../shared/bus.ts';
 import { AckPolicy, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType } from '../../shared/bus.ts';
+import { unlessNotFound } from '../../shared/jetstream-failure.ts';
 import { withReplicas } from '../../shared/replicas.ts';
 import { USAGE_CONSUMER, USAGE_STREAM, USAGE_SUBJECTS } from '../../shared/subjects.ts';
 
@@ -85,15 +86,6 @@ async function ensureConsumer(
     ? manager.consumers.add(USAGE_STREAM, wanted)
     : manager.consumers.update(USAGE_STREAM, USAGE_CONSUMER, wanted));
   refuseDifferences(`consumer ${USAGE_CONSUMER}`, wanted, made.config);
-}
-
-async function unlessNotFound<T>(info: Promise<T>): Promise<T | undefined> {
-  try {
-    return await info;
-  } catch (failure) {
-    if (failure instanceof Error && /(stream|consumer) not found/.test(failure.message)) return undefined;
-    throw failure;
-  }
 }
 
 function refuseDifferences(what: string, wanted: object, got: object): void {
