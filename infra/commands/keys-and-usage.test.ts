@@ -79,69 +79,94 @@ test(
   },
 );
 
-test('a key is bound, shown, rotated, blocked and unblocked, and so is a scope', { timeout: 180_000 }, async () => {
-  const postgres = await startPostgres({ dataDir: join(cwd, '.sluice'), log });
-  const env = { DATABASE_URL: postgres.url };
-  const json = async (...args: string[]): Promise<Record<string, unknown>> => {
-    const { code, stdout, stderr } = await sluice([...args, '--json'], env);
-    if (code !== 0) throw new Error(stderr);
-    return JSON.parse(stdout) as Record<string, unknown>;
-  };
-  try {
-    const bounds = ['--models', 'openai/*,gpt-4o', '--networks', '10.0.0.0/8', '--may-name', 'none', '--regions', 'eu'];
-    const whose = [
-      '--user',
-      'ada',
-      '--organisation',
-      'acme',
-      '--role',
-      'viewer',
-      '--tag',
-      'env=test',
-      '--tag',
-      'a=b=c',
-    ];
-    const made = await json('keys', 'create', '-n', 'ci', ...bounds, ...whose, '--expires', '2100-01-01');
-    const bound = {
-      ...{ models: ['openai/*', 'gpt-4o'], networks: ['10.0.0.0/8'], mayName: [], regions: ['eu'], routes: null },
-      ...{ user: 'ada', organisation: 'acme', role: 'viewer', tags: { env: 'test', a: 'b=c' } },
-      ...{ expiresAt: '2100-01-01T00:00:00.000Z', isAdmin: false },
+test(
+  'a key is bound, shown, updated, rotated, blocked and unblocked, and so is a scope',
+  { timeout: 180_000 },
+  async () => {
+    const postgres = await startPostgres({ dataDir: join(cwd, '.sluice'), log });
+    const env = { DATABASE_URL: postgres.url };
+    const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+      const { code, stdout, stderr } = await sluice([...args, '--json'], env);
+      if (code !== 0) throw new Error(stderr);
+      return JSON.parse(stdout) as Record<string, unknown>;
     };
-    expect(made).toMatchObject(bound);
-    const shown = await json('keys', 'show', String(made['token']));
-    expect(shown).toMatchObject({ ...bound, id: made['id'] });
-    expect(shown['token']).toBeUndefined();
-    const lines = (await sluice(['keys', 'show', 'ci'], env)).stdout;
-    expect(lines).toMatch(/^status +live until 2100-01-01$/m);
-    expect(lines).toMatch(/^tags +a=b=c, env=test$|^tags +env=test, a=b=c$/m);
+    try {
+      const bounds = [
+        '--models',
+        'openai/*,gpt-4o',
+        '--networks',
+        '10.0.0.0/8',
+        '--may-name',
+        'none',
+        '--regions',
+        'eu',
+      ];
+      const whose = [
+        '--user',
+        'ada',
+        '--organisation',
+        'acme',
+        '--role',
+        'viewer',
+        '--tag',
+        'env=test',
+        '--tag',
+        'a=b=c',
+      ];
+      const made = await json('keys', 'create', '-n', 'ci', ...bounds, ...whose, '--expires', '2100-01-01');
+      const bound = {
+        ...{ models: ['openai/*', 'gpt-4o'], networks: ['10.0.0.0/8'], mayName: [], regions: ['eu'], routes: null },
+        ...{ user: 'ada', organisation: 'acme', role: 'viewer', tags: { env: 'test', a: 'b=c' } },
+        ...{ expiresAt: '2100-01-01T00:00:00.000Z', isAdmin: false },
+      };
+      expect(made).toMatchObject(bound);
+      const shown = await json('keys', 'show', String(made['token']));
+      expect(shown).toMatchObject({ ...bound, id: made['id'] });
+      expect(shown['token']).toBeUndefined();
+      const lines = (await sluice(['keys', 'show', 'ci'], env)).stdout;
+      expect(lines).toMatch(/^status +live until 2100-01-01$/m);
+      expect(lines).toMatch(/^tags +a=b=c, env=test$|^tags +env=test, a=b=c$/m);
 
-    const rotated = await sluice(['keys', 'rotate', 'ci'], env);
-    expect(rotated.stdout).toMatch(/^sk-sluice-[\w-]{43}\n$/);
-    expect(rotated.stdout.trim()).not.toBe(made['token']);
-    expect(rotated.stderr).toMatch(/The old one works until \d{4}/);
-    expect((await sluice(['keys', 'rotate', 'ci', '--overlap', 'soon'], env)).code).toBe(2);
+      const anew = ['--models', 'all', '--networks', 'none', '--expires', 'never', '--role', 'none', '--user', 'bob'];
+      const updated = await json('keys', 'update', 'ci', ...anew, '--tag', 'env=', '--tag', 'b=2', '-n', 'ci-2');
+      expect(updated).toMatchObject({
+        ...{ ...bound, id: made['id'], name: 'ci-2', models: null, networks: [], expiresAt: null, role: null },
+        ...{ user: 'bob', tags: { a: 'b=c', b: '2' }, announced: false },
+      });
+      expect(updated['tags']).not.toHaveProperty('env');
+      const nothing = await sluice(['keys', 'update', 'ci-2'], env);
+      expect(nothing).toMatchObject({ code: 1, stderr: expect.stringContaining('Nothing is named') as string });
+      expect((await sluice(['keys', 'update', 'ci-2', '--networks', 'home'], env)).stderr).toContain('network');
+      expect((await sluice(['keys', 'update', 'ci-2', '-n', 'ci'], env)).code).toBe(0);
 
-    expect((await sluice(['keys', 'block', 'ci'], env)).stdout).toContain('Blocked the key "ci"');
-    expect((await sluice(['keys', 'list'], { ...env, COLUMNS: '200' })).stdout).toMatch(/^ci .* blocked \d{4}/m);
-    expect((await json('keys', 'unblock', 'ci'))['blockedAt']).toBeNull();
+      const rotated = await sluice(['keys', 'rotate', 'ci'], env);
+      expect(rotated.stdout).toMatch(/^sk-sluice-[\w-]{43}\n$/);
+      expect(rotated.stdout.trim()).not.toBe(made['token']);
+      expect(rotated.stderr).toMatch(/The old one works until \d{4}/);
+      expect((await sluice(['keys', 'rotate', 'ci', '--overlap', 'soon'], env)).code).toBe(2);
 
-    const block = ['block', 'team:search', '--reason', 'runaway'];
-    expect((await sluice(block, env)).stdout).toBe('Blocked team:search.\n');
-    expect(await json('block', 'key:ci', '--reason', 'leaked')).toMatchObject({ scope: `key:${String(made['id'])}` });
-    const listed = (await json('blocks')) as unknown as object[];
-    expect(listed).toMatchObject([{ reason: 'leaked' }, { scope: 'team:search', reason: 'runaway' }]);
-    expect((await sluice(['unblock', 'team:search'], env)).stdout).toBe('Unblocked team:search.\n');
-    expect((await sluice(['unblock', 'team:search'], env)).stderr).toContain('team:search is not blocked');
-    expect((await sluice(['block', 'search', '--reason', 'r'], env)).stderr).toContain('"search" is no scope');
+      expect((await sluice(['keys', 'block', 'ci'], env)).stdout).toContain('Blocked the key "ci"');
+      expect((await sluice(['keys', 'list'], { ...env, COLUMNS: '200' })).stdout).toMatch(/^ci .* blocked \d{4}/m);
+      expect((await json('keys', 'unblock', 'ci'))['blockedAt']).toBeNull();
 
-    const elsewhere = { ...env, SLUICE_SECRET: 'another secret than that' };
-    const refused = await sluice(['keys', 'create', '--name', 'lost'], elsewhere);
-    expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toContain('kept under another secret than that of SLUICE_SECRET');
-  } finally {
-    await postgres.stop();
-  }
-});
+      const block = ['block', 'team:search', '--reason', 'runaway'];
+      expect((await sluice(block, env)).stdout).toBe('Blocked team:search.\n');
+      expect(await json('block', 'key:ci', '--reason', 'leaked')).toMatchObject({ scope: `key:${String(made['id'])}` });
+      const listed = (await json('blocks')) as unknown as object[];
+      expect(listed).toMatchObject([{ reason: 'leaked' }, { scope: 'team:search', reason: 'runaway' }]);
+      expect((await sluice(['unblock', 'team:search'], env)).stdout).toBe('Unblocked team:search.\n');
+      expect((await sluice(['unblock', 'team:search'], env)).stderr).toContain('team:search is not blocked');
+      expect((await sluice(['block', 'search', '--reason', 'r'], env)).stderr).toContain('"search" is no scope');
+
+      const elsewhere = { ...env, SLUICE_SECRET: 'another secret than that' };
+      const refused = await sluice(['keys', 'create', '--name', 'lost'], elsewhere);
+      expect(refused).toMatchObject({ code: 1, stdout: '' });
+      expect(refused.stderr).toContain('kept under another secret than that of SLUICE_SECRET');
+    } finally {
+      await postgres.stop();
+    }
+  },
+);
 
 test('keys of the configuration are listed, and the way to end one is named', async () => {
   const env = { SLUICE_ADMIN_KEY: 'sk-sluice-of-the-environment' };

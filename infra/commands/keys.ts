@@ -1,18 +1,15 @@
 import type { Command } from 'commander';
-import type { KeySpec } from '../../services/ledger/core/check-key.ts';
 import type { KeySecret } from '../../services/ledger/key-secret.ts';
 import type { KeyRecord } from '../../services/ledger/keys.ts';
 import type { Database } from '../../services/ledger/schema.ts';
 import type { OperationId } from '../../shared/admin/operations.ts';
-import type { Config, OverridesAllowed } from '../../shared/config.ts';
-import { OVERRIDE_NAMES } from '../../shared/config/types.ts';
+import type { Config } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import { MAY_NAME, ROLES } from '../../shared/messages/key.ts';
-import type { Role } from '../../shared/messages/key.ts';
 import { actorHere } from './actor-here.ts';
 import type { Announcement } from './announce-change.ts';
 import { CommandError } from './failure.ts';
-import { duration, expiry, names, overrides, tag } from './key-options.ts';
+import type { KeyFields } from './key-options.ts';
+import { duration, specOf, withFields } from './key-options.ts';
 import type { ListedKey } from './keys-table.ts';
 import { asJson, keyAsJson, printKey, printKeys } from './keys-table.ts';
 import { loadCommandConfig, withConfigOptions, withJson } from './options.ts';
@@ -23,37 +20,22 @@ interface Flags extends ConfigFlags {
   readonly json?: true;
 }
 
-const OVERRIDES_HELP = `what its requests may say of their own routing: all, none, or some of ${OVERRIDE_NAMES.join(', ')}`;
 const WHICH = 'its id, name, prefix or token';
 
 export function addKeysCommands(program: Command): void {
-  const keys = program.command('keys').description('the keys that clients carry: create, list, rotate, block, revoke');
+  const keys = program
+    .command('keys')
+    .description('the keys that clients carry: create, list, update, rotate, block, revoke');
   keys.addHelpText(
     'after',
     '\nExamples:\n  $ sluice keys create --name alice --team web\n  $ sluice keys list\n  $ sluice keys rotate alice --overlap 24h\n  $ sluice keys revoke alice',
   );
 
-  withConfigOptions(withJson(keys.command('create')), 'dataDir')
+  const create = withConfigOptions(withJson(keys.command('create')), 'dataDir')
     .description('make a key; its token is shown once')
     .requiredOption('-n, --name <name>', 'what reports call it')
-    .option('-t, --team <team>', 'the team that its usage counts for')
-    .option('-u, --user <user>', 'the user that it is for')
-    .option('--organisation <organisation>', "the organisation, where it is not the team's")
-    .option('--role <role>', `of the admin API: ${ROLES.join(', ')}; without one it may use models, and no more`)
-    .option('--admin', 'the same as --role owner')
-    .option('-e, --expires <when>', 'a time from now (90d), or a date (2027-01-31)', expiry)
-    .option('--routes <names>', 'the only routes it may ask for, with commas', names)
-    .option('--models <names>', 'the only models it may ask for, with commas: gpt-4o, openai/*', names)
-    .option('--regions <names>', 'the only regions that its requests may be served in', names)
-    .option('--networks <networks>', 'the only networks it may be used from: 10.0.0.0/8,2001:db8::/32', names)
-    .option('--tag <name=value>', 'a tag that each of its requests has; may be repeated', tag)
-    .option(
-      '--may-name <what>',
-      `what its requests may say of themselves: none, or some of ${MAY_NAME.join(', ')}`,
-      names,
-    )
-    .option('--log-payloads <policy>', 'of its requests: none, redacted or full')
-    .option('-o, --overrides <names>', OVERRIDES_HELP, overrides, 'all')
+    .option('--admin', 'the same as --role owner');
+  withFields(create)
     .addHelpText(
       'after',
       `
@@ -63,6 +45,22 @@ Examples:
   $ KEY=$(sluice keys create --name bot --json | jq -r .token)`,
     )
     .action(createCommand);
+
+  const update = withConfigOptions(withJson(keys.command('update')), 'dataDir')
+    .description('say parts of a key anew, for requests that come from now on; what is not named stays')
+    .argument('<key>', WHICH)
+    .option('-n, --name <name>', 'what reports call it');
+  withFields(update)
+    .addHelpText(
+      'after',
+      `
+The word none takes away its team, user, organisation or role; all takes away a restriction; --tag env= a tag.
+
+Examples:
+  $ sluice keys update ci --models "openai/*,anthropic/*" --expires never
+  $ sluice keys update alice --team search --networks all --tag env=prod`,
+    )
+    .action(updateCommand);
 
   withConfigOptions(withJson(keys.command('list')), 'dataDir')
     .description('every key, those of the configuration and the revoked ones too')
@@ -93,25 +91,13 @@ Examples:
 /** A client is rarely deployed more slowly than within a day. */
 const DEFAULT_OVERLAP_MS = 24 * 60 * 60_000;
 
-type Creation = Partial<Omit<KeySpec, 'name' | 'expiresEpochMs' | 'tags'>> & {
-  readonly name: string;
-  readonly expires?: number;
-  readonly tag?: Record<string, string>;
-  readonly admin?: true;
-  readonly overrides: OverridesAllowed;
-};
+type Creation = KeyFields & { readonly name: string; readonly admin?: true };
 
 async function createCommand({ json, config: file, dataDir, ...flags }: Flags & Creation): Promise<void> {
   const { createKey } = await import('../../services/ledger/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
-  const { admin, expires, tag: tags, ...said } = flags;
-  const role: Role | undefined = said.role ?? (admin === true ? 'owner' : undefined);
-  const spec = {
-    ...said,
-    ...(role !== undefined && { role }),
-    ...(expires !== undefined && { expiresEpochMs: expires }),
-    ...(tags !== undefined && { tags }),
-  };
+  const { admin, name, ...fields } = flags;
+  const spec = { ...(admin === true && { role: 'owner' as const }), ...specOf(fields, {}), name };
   const config = await loadCommandConfig(configFlags(file, dataDir));
   const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
   const { keyOf } = await import('../../services/ledger/admin/keys.ts');
@@ -130,6 +116,22 @@ async function createCommand({ json, config: file, dataDir, ...flags }: Flags & 
     `\nThis is the key "${key.name}". ${styled('bold', 'It is shown this once')}: only its hash is kept. Lost, it is revoked and made anew.`,
   );
   note(`Clients send it as their API key: export OPENAI_API_KEY=${key.prefix}…`);
+}
+
+async function updateCommand(
+  which: string,
+  { json, config: file, dataDir, ...fields }: Flags & KeyFields,
+): Promise<void> {
+  if (Object.keys(fields).length === 0)
+    throw new CommandError('Nothing is named that is to change: see `sluice keys update --help`.');
+  const { updateKey } = await import('../../services/ledger/keys.ts');
+  const config = await loadCommandConfig(configFlags(file, dataDir));
+  const { value: key, announcement } = await changeKey(config, which, 'updateKey', (tx, { id, tags }) =>
+    updateKey(tx, id, specOf(fields, tags)),
+  );
+  if (json) return printJson({ ...keyAsJson(key), ...announced(announcement) });
+  printKey(key);
+  note(announcement.text);
 }
 
 async function listCommand({ json, ...flags }: Flags): Promise<void> {

@@ -4,7 +4,13 @@ import { changing, listing, reading } from './operation.ts';
 import { MANAGERS, READERS, TEAM_MANAGERS, WIDE_READERS } from './roles.ts';
 
 const Email = z.email().max(256);
-const Subject = z.string().min(1).max(512).describe('The issuer and the subject of its tokens (OIDC), one text.');
+const Subject = z
+  .string()
+  .min(1)
+  .max(512)
+  .describe(
+    'Issuer and subject at your identity provider, one text: for your own joins, the gateway does not read it.',
+  );
 const nameOrId = Name.optional().describe('Absent: the id.');
 
 export const Organisation = z
