@@ -6,11 +6,12 @@ import { createLog } from '../../shared/log.ts';
 import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import { loadPriceTable } from '../../shared/pricing.ts';
 import { testConfig } from '../../test/support/gateway.ts';
-import type { ActualUse, AdmissionDeps, RequestLimits, ScopeRuling, Terms } from './admission.ts';
+import type { AdmissionDeps, Terms } from './admission.ts';
 import { Admission } from './admission.ts';
 import { admit } from './admit.ts';
-import type { BudgetItem } from './budgets/lease-book.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
+import type { ActualUse } from './core/limit-terms.ts';
+import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
 import { LedgerModel } from './testing/ledger-model.ts';
 
 // A dollar for a million tokens of output, nothing for input: ten output tokens cost 10,000 nano-dollars.
@@ -31,7 +32,7 @@ routes:
 const catalog = new Catalog(config, loadPriceTable());
 const principal = { keyId: 'k', keyName: 'k', team: 'search', user: 'ada' };
 const never = (): boolean => false;
-const noLimits: RequestLimits = {
+const noLimits: AdmissionDeps['limits'] = {
   take: () => ({ headers: {}, over: () => undefined, giveBack: () => undefined }),
 };
 
@@ -51,7 +52,12 @@ beforeEach(() => {
   model.ingresses.set('i', (budget, subject) => book.giveBack(budget, subject));
 });
 
-const item = (id: string, subject: string, onLimit: OnBudgetEnd = { kind: 'reject' }, isHard = true): BudgetItem => ({
+const item = (
+  id: string,
+  subject: string,
+  onLimit: OnBudgetEnd = { kind: 'reject' },
+  isHard = true,
+): ApplicableBudget => ({
   terms: { id, name: `${id} money`, scope: subject, isHard, onLimit },
   subject,
 });
@@ -121,7 +127,7 @@ describe('a request', () => {
 });
 
 describe('a hard budget', () => {
-  const admitted = (name: string, budgets: readonly BudgetItem[], fields?: string): Terms | Promise<Terms> =>
+  const admitted = (name: string, budgets: readonly ApplicableBudget[], fields?: string): Terms | Promise<Terms> =>
     admission(() => ({ budgets })).admit(request(name, fields), never);
 
   test.each([
@@ -218,7 +224,7 @@ describe('a hard budget', () => {
 describe('what a request took of its limits', () => {
   const limit = { scope: 'total', subject: 'total', terms: { requestsPerMinute: 1 } };
   const calls: unknown[] = [];
-  const limits: RequestLimits = {
+  const limits: AdmissionDeps['limits'] = {
     take: (ask) => {
       calls.push(ask);
       const over = (used: ActualUse): unknown => calls.push(used);

@@ -1,12 +1,10 @@
 import type { Catalog, Resolution } from '../../shared/catalog.ts';
-import type { Clock, Millis } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Account } from '../../shared/messages/account.ts';
-import type { LimitTerms } from '../../shared/messages/rules.ts';
-import type { ScopeName } from '../../shared/scope.ts';
 import { tokensEstimateOf } from '../../shared/tokens.ts';
 import { Cover } from './budgets/cover.ts';
-import type { BudgetItem, LeaseBook } from './budgets/lease-book.ts';
+import type { LeaseBook } from './budgets/lease-book.ts';
 import { OverBudget } from './budgets/lease-book.ts';
 import { budgetExceeded, priceUnknown } from './budgets/over-budget.ts';
 import type { Reservation } from './budgets/reservation.ts';
@@ -14,61 +12,17 @@ import { Turns } from './budgets/turns.ts';
 import { Candidates } from './candidates.ts';
 import type { Charged } from './core/admission-terms.ts';
 import { accountOf, chargedOf } from './core/admission-terms.ts';
+import type { ActualUse } from './core/limit-terms.ts';
 import type { Quote } from './core/quote.ts';
 import { quoteOf } from './core/quote.ts';
 import type { HeaderList } from './core/response-headers.ts';
+import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
+import type { RequestLimits, TakenLimits } from './limits/request-limits.ts';
 import type { AdmittedRequest } from './request.ts';
+import type { RuleBook } from './rule-book.ts';
 
 /** A usage event names no more leases (messages/usage.ts). */
 const MAX_HARD_BUDGETS = 64;
-
-/** A limit that holds for a request. */
-export interface ApplicableLimit {
-  /** As its rule names it, maybe a pattern. */
-  readonly scope: ScopeName;
-  readonly subject: ScopeName;
-  readonly terms: LimitTerms;
-}
-
-/** All that holds for the scopes of a request. */
-export interface ScopeRuling {
-  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
-  readonly limits: readonly ApplicableLimit[];
-  readonly budgets: readonly BudgetItem[];
-}
-
-export interface Rules {
-  /** At once when it is known. @throws GatewayError(`ledger_unavailable`) when only the ledger could tell */
-  rulesOf(scopes: readonly ScopeName[]): ScopeRuling | Promise<ScopeRuling>;
-}
-
-/** What a request has used in the end. */
-export interface ActualUse {
-  readonly tokens: number;
-  readonly costNanoUsd: number;
-}
-
-/** What a request took of its limits. One of its two methods is called, once. */
-export interface TakenLimits {
-  readonly headers: HeaderList;
-  /** The request is over, and used so much. */
-  over(actual: ActualUse): void;
-  /** It is not served after all. */
-  giveBack(): void;
-}
-
-export interface RequestLimits {
-  /** All that hold for a request, or none. @throws GatewayError(`rate_limit_exceeded`) */
-  take(
-    ask: {
-      readonly limits: readonly ApplicableLimit[];
-      readonly tokens: number;
-      readonly costNanoUsd: number;
-      readonly requestId: string;
-    },
-    now: Millis,
-  ): TakenLimits | Promise<TakenLimits>;
-}
 
 /** The terms on which a request is served. `over` is called once, when nothing more will come of it. */
 export interface Terms {
@@ -88,8 +42,8 @@ export interface Terms {
 export interface AdmissionDeps {
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly rules: Rules;
-  readonly limits: RequestLimits;
+  readonly rules: Pick<RuleBook, 'rulesOf'>;
+  readonly limits: Pick<RequestLimits, 'take'>;
   readonly book: Pick<LeaseBook, 'reserve' | 'reserveLater'>;
   /** No ledger that could record what is spent is heard of. */
   readonly isLedgerAway: () => boolean;
@@ -103,7 +57,7 @@ interface Plan {
   readonly request: AdmittedRequest;
   readonly account: Account | undefined;
   readonly route: string | null;
-  readonly hard: readonly BudgetItem[];
+  readonly hard: readonly ApplicableBudget[];
   /** Only where it is wanted, and some price is known. */
   readonly quote: Quote | undefined;
   readonly isGone: () => boolean;
@@ -228,8 +182,8 @@ function termsOf({ request, account, route }: Plan, cover: Cover | undefined, ta
 }
 
 /** Soft ones are the ledger's to count: a request never waits for them. */
-function hardOf(budgets: readonly BudgetItem[]): readonly BudgetItem[] {
-  const isHard = ({ terms }: BudgetItem): boolean => terms.isHard;
+function hardOf(budgets: readonly ApplicableBudget[]): readonly ApplicableBudget[] {
+  const isHard = ({ terms }: ApplicableBudget): boolean => terms.isHard;
   return budgets.every(isHard) ? budgets : budgets.filter(isHard);
 }
 

@@ -7,7 +7,7 @@ import { RulesQuery } from '../../shared/messages/rules.ts';
 import { ledgerSubject, LEDGERS } from '../../shared/subjects.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import type { TestNats } from '../../test/support/servers.ts';
-import type { ScopeRuling } from './rule-book.ts';
+import type { ScopeRuling } from './core/scope-ruling.ts';
 import { RuleBook } from './rule-book.ts';
 
 const MINUTE = 60_000;

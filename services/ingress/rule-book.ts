@@ -1,32 +1,13 @@
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { BudgetTerms, LimitTerms, RulesQuery, ScopeRules } from '../../shared/messages/rules.ts';
+import type { LimitTerms, RulesQuery, ScopeRules } from '../../shared/messages/rules.ts';
 import { RulesAnswer } from '../../shared/messages/rules.ts';
 import type { ScopeName } from '../../shared/scope.ts';
 import { patternOf } from '../../shared/scope.ts';
 import { ledgerSubject } from '../../shared/subjects.ts';
-
-/** What holds for one request, by the scopes it falls in, in their order. */
-export interface ScopeRuling {
-  /** The kill switch: the first scope (or pattern) that is switched off. */
-  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
-  readonly limits: readonly ApplicableLimit[];
-  readonly budgets: readonly ApplicableBudget[];
-}
-
-export interface ApplicableLimit {
-  /** As the rule names it, maybe a pattern. */
-  readonly scope: ScopeName;
-  /** Whose it is here: never a pattern. */
-  readonly subject: ScopeName;
-  readonly terms: LimitTerms;
-}
-
-export interface ApplicableBudget {
-  readonly subject: ScopeName;
-  readonly terms: BudgetTerms;
-}
+import type { ApplicableLimit } from './core/limit-terms.ts';
+import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
 
 /** Older than this it is asked for anew, while it still counts. */
 const FRESH_MS = 60_000;
