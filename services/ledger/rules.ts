@@ -1,15 +1,18 @@
 import { sql } from 'kysely';
-import type { BudgetTerms, LimitTerms, RulesAnswer, ScopeRules } from '../../shared/messages/rules.ts';
+import type { BudgetOver, BudgetTerms, LimitTerms, RulesAnswer, ScopeRules } from '../../shared/messages/rules.ts';
 import { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import type { ScopeName } from '../../shared/scope.ts';
-import { SCOPE_KINDS } from '../../shared/scope.ts';
+import { patternOf, SCOPE_KINDS } from '../../shared/scope.ts';
+import { ACTS_WHEN_OVER } from './budgets/crossings.ts';
 import type { Database } from './schema.ts';
 
 interface Row {
   readonly revision: bigint;
   readonly kinds: string[];
+  readonly standings: string[];
   readonly limits: readonly LimitRow[] | null;
   readonly budgets: readonly BudgetRow[] | null;
+  readonly over: readonly OverRow[] | null;
   readonly blocks: ReadonlyArray<{ readonly scope: string; readonly reason: string }> | null;
 }
 
@@ -32,12 +35,25 @@ interface BudgetRow {
   readonly on_limit: unknown;
 }
 
+interface OverRow {
+  readonly budget: string;
+  readonly subject: string;
+  /** null: it does not turn. */
+  readonly until_ms: number | null;
+}
+
 /**
  * What holds for these scopes, each as it is written: a pattern (`user:*`) is a scope like others here. One statement, so
- * that rules, kinds and revision are of one moment; and by index alone, whatever there is of other scopes.
+ * that rules, kinds and revision are of one moment; and by index alone, whatever there is of other scopes. How soft budgets
+ * stand is read from their windows: who is told of a crossing and asks learns nothing older.
  */
 export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Promise<RulesAnswer> {
   const asked = sql`any(${[...scopes]}::text[])`;
+  const standing = scopes.flatMap((subject) => {
+    const pattern = patternOf(subject);
+    if (pattern !== subject) return [subject, pattern].map((scope) => ({ subject, scope }));
+    return subject === 'total' ? [{ subject, scope: subject }] : [];
+  });
   const { rows } = await sql<Row>`
     select
       (select revision from revisions) as revision,
@@ -47,26 +63,50 @@ export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Prom
           or exists (select from budgets where is_live and scope >= first and scope < past)
           or exists (select from blocks where scope >= first and scope < past)
       ) as kinds,
+      array(
+        select kind from unnest(${PATTERNED.kinds}::text[], ${PATTERNED.patterns}::text[]) as patterned (kind, pattern)
+        where exists (select from budgets b where b.is_live and b.scope = pattern and ${ACTS_WHEN_OVER})
+      ) as standings,
       (select json_agg(r) from (
         select scope, requests_per_minute, tokens_per_minute, cost_nano_usd, cost_window_ms, concurrent, burst
         from limits where scope = ${asked} order by id) r) as limits,
       (select json_agg(r) from (
         select id, name, scope, is_hard, on_limit from budgets where is_live and scope = ${asked} order by id) r) as budgets,
+      (select json_agg(r) from (
+        select b.id as budget, s.subject, case when isfinite(w.ends_at) and w.limit_nano_usd > 0
+          then (extract(epoch from w.ends_at) * 1000)::bigint end as until_ms
+        from unnest(${standing.map(({ subject }) => subject)}::text[], ${standing.map(({ scope }) => scope)}::text[])
+          as s (subject, scope)
+        join budgets b on b.is_live and b.scope = s.scope and ${ACTS_WHEN_OVER}
+        left join lateral (
+          select limit_nano_usd, spent_nano_usd, ends_at from budget_windows
+          where budget_id = b.id and subject = s.subject and starts_at <= now()
+          order by starts_at desc limit 1
+        ) w on w.ends_at > now()
+        where coalesce(w.spent_nano_usd, 0) >= coalesce(w.limit_nano_usd,
+          b.amount_nano_usd + case when b.raised_until > now() then b.raised_by_nano_usd else 0 end)
+        order by b.id) r) as over,
       (select json_agg(r) from (select scope, reason from blocks where scope = ${asked}) r) as blocks`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('a select without a row');
-  const found = new Map<ScopeName, { blocked?: { reason: string }; limits: LimitTerms[]; budgets: BudgetTerms[] }>();
-  const of = (scope: ScopeName) => {
-    const rules = found.get(scope) ?? { limits: [], budgets: [] };
+  const found = new Map<ScopeName, ScopeRules>();
+  const of = (scope: ScopeName): ScopeRules => {
+    const rules: ScopeRules = found.get(scope) ?? { limits: [], budgets: [] };
     found.set(scope, rules);
     return rules;
   };
   for (const limit of row.limits ?? []) of(limit.scope).limits.push(limitTermsOf(limit));
   for (const budget of row.budgets ?? []) of(budget.scope).budgets.push(budgetTermsOf(budget));
   for (const { scope, reason } of row.blocks ?? []) of(scope).blocked = { reason };
-  const rules: Record<ScopeName, ScopeRules> = Object.fromEntries(found);
-  return { v: 1, revision: Number(row.revision), kinds: row.kinds, rules };
+  for (const over of row.over ?? []) (of(over.subject).over ??= []).push(overOf(over));
+  const { kinds, standings } = row;
+  return { v: 1, revision: Number(row.revision), kinds, standings, rules: Object.fromEntries(found) };
 }
+
+const PATTERNED = {
+  kinds: SCOPE_KINDS.filter((kind) => kind !== 'total'),
+  patterns: SCOPE_KINDS.filter((kind) => kind !== 'total').map((kind) => `${kind}:*`),
+};
 
 /**
  * Each kind as ranges of names, in the bytes' order (collation C): the pattern `user:*` is one, the names before it and
@@ -106,4 +146,8 @@ function limitTermsOf(row: LimitRow): LimitTerms {
 
 function budgetTermsOf({ id, name, scope, is_hard: isHard, on_limit }: BudgetRow): BudgetTerms {
   return { id, name, scope, isHard, onLimit: OnBudgetEnd.parse(on_limit) };
+}
+
+function overOf({ budget, until_ms }: OverRow): BudgetOver {
+  return { budget, ...(until_ms !== null && { untilEpochMs: until_ms }) };
 }
