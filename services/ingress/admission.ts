@@ -17,6 +17,8 @@ import type { Quote } from './core/quote.ts';
 import { quoteOf } from './core/quote.ts';
 import type { HeaderList } from './core/response-headers.ts';
 import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
+import type { SoftEnd, SoftServing, SoftWait } from './core/soft-end.ts';
+import { softEndOf } from './core/soft-end.ts';
 import type { RequestLimits, TakenLimits } from './limits/request-limits.ts';
 import type { AdmittedRequest } from './request.ts';
 import type { RuleBook } from './rule-book.ts';
@@ -52,6 +54,14 @@ export interface AdmissionDeps {
 }
 
 const NO_HEADERS: HeaderList = {};
+
+interface Asked {
+  readonly request: AdmittedRequest;
+  readonly resolution: Resolution;
+  readonly charged: Charged;
+  readonly isGone: () => boolean;
+}
+
 /** What is known of a request before anything is taken for it. */
 interface Plan {
   readonly request: AdmittedRequest;
@@ -64,8 +74,8 @@ interface Plan {
 }
 
 /**
- * Whether a request may be served now, and who pays: the rules of its scopes, limits, hard budgets, in this order. What
- * was taken is given back when a later one refuses. At once when all of it is in memory.
+ * Whether a request may be served now, and who pays: the rules of its scopes, soft budgets that are spent, limits, hard
+ * budgets, in this order. What was taken is given back when a later one refuses. At once when all of it is in memory.
  */
 export class Admission {
   readonly #deps: AdmissionDeps;
@@ -84,17 +94,61 @@ export class Admission {
    *   `ledger_unavailable`, `overloaded`
    */
   admit(request: AdmittedRequest, isGone: () => boolean): Terms | Promise<Terms> {
-    const { catalog, clock, limits, rules } = this.#deps;
+    const { catalog, rules } = this.#deps;
     const { model, servedAs, via: router, overrides } = request;
     const resolution = catalog.resolve(servedAs ?? model, { router, overrides });
     const charged = chargedOf(request, resolution);
     return andThen(rules.rulesOf(charged.scopes), (ruling) => {
-      const plan = this.#plan(request, resolution, ruling, charged, isGone);
-      if (ruling.limits.length === 0) return this.#pay(plan, undefined);
-      const costNanoUsd = plan.quote?.nanoUsd ?? 0;
-      const ask = { limits: ruling.limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
-      return andThen(limits.take(ask, clock.now()), (taken) => this.#pay(plan, taken));
+      if (ruling.over !== undefined && ruling.blocked === undefined && resolution !== undefined)
+        return this.#admitOver({ request, resolution, charged, isGone }, ruling);
+      return this.#take(this.#plan(request, resolution, ruling, charged, isGone), ruling);
     });
+  }
+
+  /** Soft budgets have nothing left: another route serves, or the request waits, as they say. They refuse nobody. */
+  #admitOver(asked: Asked, ruling: ScopeRuling): Terms | Promise<Terms> {
+    const since = this.#deps.clock.epochMs();
+    const end = this.#softEnd(asked.request, ruling, since);
+    return end.kind === 'wait' ? this.#admitAfter(end, asked, since) : this.#admitAt(end, asked, ruling);
+  }
+
+  /** Looks at the rules anew now and then: a budget that is raised has room before its window turns. */
+  async #admitAfter(first: SoftWait, asked: Asked, since: number): Promise<Terms> {
+    const { request, charged, isGone } = asked;
+    for (let wait = first; ;) {
+      const hasRoom = await this.#turns.wait(wait.untilEpochMs, wait.untilEpochMs);
+      if (isGone()) throw new GatewayError('client_closed_request', 'The client left before its budget had room.');
+      const ruling = await this.#deps.rules.rulesOf(charged.scopes);
+      const next: SoftEnd = hasRoom ? this.#softEnd(request, ruling, since) : { kind: 'serve' };
+      if (next.kind !== 'wait') return this.#admitAt(next, asked, ruling);
+      wait = next;
+    }
+  }
+
+  #admitAt(end: SoftServing, asked: Asked, ruling: ScopeRuling): Terms | Promise<Terms> {
+    const { request, resolution, charged, isGone } = asked;
+    if (end.kind === 'downgrade') return this.admit(servedBy(end.to, request), isGone);
+    return this.#take(this.#plan(request, resolution, ruling, charged, isGone), ruling);
+  }
+
+  #softEnd(request: AdmittedRequest, { over = [] }: ScopeRuling, sinceEpochMs: number): SoftEnd {
+    const { deadlineEpochMs } = request;
+    const mayServeAs = (route: string): boolean => this.#mayBeServedBy(route, request);
+    return softEndOf({ over, mayServeAs, deadlineEpochMs, sinceEpochMs, nowEpochMs: this.#deps.clock.epochMs() });
+  }
+
+  /** Once, and by a route that there is. */
+  #mayBeServedBy(route: string, { model, servedAs, via: router }: AdmittedRequest): boolean {
+    if (servedAs !== undefined || route === model) return false;
+    return this.#deps.catalog.resolve(route, { router }) !== undefined;
+  }
+
+  #take(plan: Plan, { limits }: ScopeRuling): Terms | Promise<Terms> {
+    if (limits.length === 0) return this.#pay(plan, undefined);
+    const { request, quote } = plan;
+    const costNanoUsd = quote?.nanoUsd ?? 0;
+    const ask = { limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
+    return andThen(this.#deps.limits.take(ask, this.#deps.clock.now()), (taken) => this.#pay(plan, taken));
   }
 
   #plan(
@@ -144,11 +198,9 @@ export class Admission {
     taken?.giveBack();
     const { request, isGone } = plan;
     const { onLimit } = outcome.item.terms;
-    const mayDowngrade = onLimit.kind === 'downgrade' && request.servedAs === undefined;
-    if (!mayDowngrade || this.#deps.catalog.resolve(onLimit.to, { router: request.via }) === undefined)
+    if (onLimit.kind !== 'downgrade' || !this.#mayBeServedBy(onLimit.to, request))
       throw budgetExceeded(outcome, this.#deps.clock.epochMs());
-    const nameKey = request.nameKey === undefined ? undefined : onLimit.to;
-    return this.admit({ ...request, servedAs: onLimit.to, nameKey, mustBePriced: false }, isGone);
+    return this.admit(servedBy(onLimit.to, request), isGone);
   }
 
   /** Waits for its turn where the budget that is used up says so. */
@@ -167,6 +219,12 @@ export class Admission {
   }
 }
 
+/** It, as that route serves it. */
+function servedBy(route: string, request: AdmittedRequest): AdmittedRequest {
+  const nameKey = request.nameKey === undefined ? undefined : route;
+  return { ...request, servedAs: route, nameKey, mustBePriced: false };
+}
+
 function termsOf({ request, account, route }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
   return {
     request,
@@ -181,7 +239,7 @@ function termsOf({ request, account, route }: Plan, cover: Cover | undefined, ta
   };
 }
 
-/** Soft ones are the ledger's to count: a request never waits for them. */
+/** Soft ones are the ledger's to count: a request never waits for it on their account. */
 function hardOf(budgets: readonly ApplicableBudget[]): readonly ApplicableBudget[] {
   const isHard = ({ terms }: ApplicableBudget): boolean => terms.isHard;
   return budgets.every(isHard) ? budgets : budgets.filter(isHard);
