@@ -1,18 +1,18 @@
 import { sql } from 'kysely';
-import type { BudgetOver, BudgetTerms, LimitTerms, RulesAnswer, ScopeRules } from '../../shared/messages/rules.ts';
+import type { BudgetTerms, LimitTerms, RulesAnswer, ScopeRules } from '../../shared/messages/rules.ts';
 import { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import type { ScopeName } from '../../shared/scope.ts';
 import { patternOf, SCOPE_KINDS } from '../../shared/scope.ts';
-import { ACTS_WHEN_OVER } from './budgets/crossings.ts';
+import { ACTS_WHEN_OVER, standingsOf } from './budgets/standings.ts';
 import type { Database } from './schema.ts';
 
 interface Row {
   readonly revision: bigint;
   readonly kinds: string[];
-  readonly standings: string[];
+  /** Patterns of soft budgets that say what becomes of requests at their end. */
+  readonly acting: string[];
   readonly limits: readonly LimitRow[] | null;
   readonly budgets: readonly BudgetRow[] | null;
-  readonly over: readonly OverRow[] | null;
   readonly blocks: ReadonlyArray<{ readonly scope: string; readonly reason: string }> | null;
 }
 
@@ -35,25 +35,13 @@ interface BudgetRow {
   readonly on_limit: unknown;
 }
 
-interface OverRow {
-  readonly budget: string;
-  readonly subject: string;
-  /** null: it does not turn. */
-  readonly until_ms: number | null;
-}
-
 /**
  * What holds for these scopes, each as it is written: a pattern (`user:*`) is a scope like others here. One statement, so
  * that rules, kinds and revision are of one moment; and by index alone, whatever there is of other scopes. How soft budgets
- * stand is read from their windows: who is told of a crossing and asks learns nothing older.
+ * stand comes from their windows, after that: who is told of a crossing and asks learns nothing older.
  */
 export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Promise<RulesAnswer> {
   const asked = sql`any(${[...scopes]}::text[])`;
-  const standing = scopes.flatMap((subject) => {
-    const pattern = patternOf(subject);
-    if (pattern !== subject) return [subject, pattern].map((scope) => ({ subject, scope }));
-    return subject === 'total' ? [{ subject, scope: subject }] : [];
-  });
   const { rows } = await sql<Row>`
     select
       (select revision from revisions) as revision,
@@ -64,28 +52,13 @@ export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Prom
           or exists (select from blocks where scope >= first and scope < past)
       ) as kinds,
       array(
-        select kind from unnest(${PATTERNED.kinds}::text[], ${PATTERNED.patterns}::text[]) as patterned (kind, pattern)
-        where exists (select from budgets b where b.is_live and b.scope = pattern and ${ACTS_WHEN_OVER})
-      ) as standings,
+        select distinct b.scope from budgets b
+        where b.is_live and b.scope = any(${PATTERNS}::text[]) and ${ACTS_WHEN_OVER}) as acting,
       (select json_agg(r) from (
         select scope, requests_per_minute, tokens_per_minute, cost_nano_usd, cost_window_ms, concurrent, burst
         from limits where scope = ${asked} order by id) r) as limits,
       (select json_agg(r) from (
         select id, name, scope, is_hard, on_limit from budgets where is_live and scope = ${asked} order by id) r) as budgets,
-      (select json_agg(r) from (
-        select b.id as budget, s.subject, case when isfinite(w.ends_at) and w.limit_nano_usd > 0
-          then (extract(epoch from w.ends_at) * 1000)::bigint end as until_ms
-        from unnest(${standing.map(({ subject }) => subject)}::text[], ${standing.map(({ scope }) => scope)}::text[])
-          as s (subject, scope)
-        join budgets b on b.is_live and b.scope = s.scope and ${ACTS_WHEN_OVER}
-        left join lateral (
-          select limit_nano_usd, spent_nano_usd, ends_at from budget_windows
-          where budget_id = b.id and subject = s.subject and starts_at <= now()
-          order by starts_at desc limit 1
-        ) w on w.ends_at > now()
-        where coalesce(w.spent_nano_usd, 0) >= coalesce(w.limit_nano_usd,
-          b.amount_nano_usd + case when b.raised_until > now() then b.raised_by_nano_usd else 0 end)
-        order by b.id) r) as over,
       (select json_agg(r) from (select scope, reason from blocks where scope = ${asked}) r) as blocks`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('a select without a row');
@@ -98,15 +71,22 @@ export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Prom
   for (const limit of row.limits ?? []) of(limit.scope).limits.push(limitTermsOf(limit));
   for (const budget of row.budgets ?? []) of(budget.scope).budgets.push(budgetTermsOf(budget));
   for (const { scope, reason } of row.blocks ?? []) of(scope).blocked = { reason };
-  for (const over of row.over ?? []) (of(over.subject).over ??= []).push(overOf(over));
-  const { kinds, standings } = row;
-  return { v: 1, revision: Number(row.revision), kinds, standings, rules: Object.fromEntries(found) };
+  for (const [subject, over] of await standingsOf(db, mayBeOver(scopes, row))) of(subject).over = over;
+  const standings = row.acting.map((pattern) => pattern.slice(0, -':*'.length));
+  return { v: 1, revision: Number(row.revision), kinds: row.kinds, standings, rules: Object.fromEntries(found) };
 }
 
-const PATTERNED = {
-  kinds: SCOPE_KINDS.filter((kind) => kind !== 'total'),
-  patterns: SCOPE_KINDS.filter((kind) => kind !== 'total').map((kind) => `${kind}:*`),
-};
+/** Those for which a soft budget may be over: mostly none, and then nothing is asked about it. */
+function mayBeOver(scopes: readonly ScopeName[], { acting, budgets }: Row): ScopeName[] {
+  const soft = new Set(budgets?.filter(({ is_hard: isHard }) => !isHard).map(({ scope }) => scope));
+  return scopes.filter((scope) => !isPattern(scope) && (soft.has(scope) || acting.includes(patternOf(scope))));
+}
+
+function isPattern(scope: ScopeName): boolean {
+  return scope !== 'total' && scope === patternOf(scope);
+}
+
+const PATTERNS = SCOPE_KINDS.filter((kind) => kind !== 'total').map((kind) => `${kind}:*`);
 
 /**
  * Each kind as ranges of names, in the bytes' order (collation C): the pattern `user:*` is one, the names before it and
@@ -146,8 +126,4 @@ function limitTermsOf(row: LimitRow): LimitTerms {
 
 function budgetTermsOf({ id, name, scope, is_hard: isHard, on_limit }: BudgetRow): BudgetTerms {
   return { id, name, scope, isHard, onLimit: OnBudgetEnd.parse(on_limit) };
-}
-
-function overOf({ budget, until_ms }: OverRow): BudgetOver {
-  return { budget, ...(until_ms !== null && { untilEpochMs: until_ms }) };
 }

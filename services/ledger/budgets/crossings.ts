@@ -3,14 +3,12 @@ import { sql } from 'kysely';
 import type { Change } from '../revision.ts';
 import { bumpRevision } from '../revision.ts';
 import type { Database, Tables } from '../schema.ts';
+import { ACTS_WHEN_OVER } from './standings.ts';
 import type { WindowRow } from './window-rows.ts';
 import { rowOfKey } from './window-rows.ts';
 
 /** Notes of one round: as many names as one message may hold. */
 const BATCH = 1_000;
-
-/** Of `budgets b`: at its end something becomes of requests, which ingresses can know only from the ledger. */
-export const ACTS_WHEN_OVER = sql.raw(`not b.is_hard and b.on_limit ->> 'kind' <> 'reject'`);
 
 /**
  * Notes for whom a soft budget has come to its end by what was just added or taken, or has room again. Of most changes
@@ -36,7 +34,7 @@ export async function noteCrossings(
     where w.ends_at > now()`.execute(tx);
 }
 
-/** As `rulesFor` (../rules.ts) has it. */
+/** As `standingsOf` has it. */
 function isOver({ spent, limit }: WindowRow): boolean {
   return spent >= limit;
 }
