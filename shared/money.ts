@@ -29,6 +29,11 @@ export function formatDollars(nano: NanoUsd | number): string {
   return `${whole < 0n ? '-' : ''}${decimals(whole < 0n ? -whole : whole)}`;
 }
 
+/** As `parseUsd` reads it: `0.000123 USD`. */
+export function formatAmount(nano: NanoUsd | number): string {
+  return `${formatDollars(nano)} USD`;
+}
+
 function decimals(absolute: NanoUsd): string {
   const fraction = String(absolute % NANO_PER_USD).padStart(FRACTION_DIGITS, '0');
   return `${absolute / NANO_PER_USD}.${fraction.replace(/0+$/, '').padEnd(2, '0')}`;

@@ -36,16 +36,23 @@ const FIELDS: readonly FieldOption[] = [
     isFixed: true,
   },
   { flags: '--name <name>', help: 'what people call it', field: 'name' },
-  { flags: '--soft', help: 'only count and alert; it may be overshot', field: 'hard', means: false },
+  { flags: '--soft', help: 'refuse nothing; it may be overshot', field: 'hard', means: false },
   { flags: '--hard', help: 'never overshot (default)', field: 'hard', means: true },
   {
     flags: '--on-limit <what>',
-    help: 'at its end: reject, queue, queue:<how long>, downgrade:<route> (default: reject)',
+    help: 'at its end: reject, queue, queue:<how long>, downgrade:<route> (default: reject; a soft one then only counts and alerts)',
     field: 'on_limit',
     read: readOnLimit,
   },
   { flags: '--alert-at <percents>', help: 'tell at these: 50,80,100 (default)', field: 'alert_at', read: percents },
 ];
+
+const AT_ITS_END = column('on_limit', { title: 'at its end', minWidth: 8, importance: 4 });
+
+/** A soft budget refuses nobody. */
+function onlyAlerts({ hard, on_limit }: Thing): boolean {
+  return hard === false && on_limit === 'reject';
+}
 
 export function addBudgetsCommands(program: Command): void {
   const budgets = addEntityCommands(program, {
@@ -68,7 +75,7 @@ export function addBudgetsCommands(program: Command): void {
       column('amount', { align: 'right' }),
       { title: 'per', cell: perOf },
       { title: 'sort', cell: ({ hard }) => (hard === true ? 'hard' : 'soft'), importance: 5 },
-      column('on_limit', { title: 'at its end', minWidth: 8, importance: 4 }),
+      { ...AT_ITS_END, cell: (budget) => (onlyAlerts(budget) ? 'only alerts' : AT_ITS_END.cell(budget)) },
       column('raise', { minWidth: 8, importance: 2 }),
       {
         title: 'from',

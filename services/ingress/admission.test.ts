@@ -6,11 +6,12 @@ import { createLog } from '../../shared/log.ts';
 import type { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import { loadPriceTable } from '../../shared/pricing.ts';
 import { testConfig } from '../../test/support/gateway.ts';
-import type { ActualUse, AdmissionDeps, RequestLimits, ScopeRuling, Terms } from './admission.ts';
+import type { AdmissionDeps, Terms } from './admission.ts';
 import { Admission } from './admission.ts';
 import { admit } from './admit.ts';
-import type { BudgetItem } from './budgets/lease-book.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
+import type { ActualUse } from './core/limit-terms.ts';
+import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
 import { LedgerModel } from './testing/ledger-model.ts';
 
 // A dollar for a million tokens of output, nothing for input: ten output tokens cost 10,000 nano-dollars.
@@ -31,7 +32,7 @@ routes:
 const catalog = new Catalog(config, loadPriceTable());
 const principal = { keyId: 'k', keyName: 'k', team: 'search', user: 'ada' };
 const never = (): boolean => false;
-const noLimits: RequestLimits = {
+const noLimits: AdmissionDeps['limits'] = {
   take: () => ({ headers: {}, over: () => undefined, giveBack: () => undefined }),
 };
 
@@ -51,7 +52,12 @@ beforeEach(() => {
   model.ingresses.set('i', (budget, subject) => book.giveBack(budget, subject));
 });
 
-const item = (id: string, subject: string, onLimit: OnBudgetEnd = { kind: 'reject' }, isHard = true): BudgetItem => ({
+const item = (
+  id: string,
+  subject: string,
+  onLimit: OnBudgetEnd = { kind: 'reject' },
+  isHard = true,
+): ApplicableBudget => ({
   terms: { id, name: `${id} money`, scope: subject, isHard, onLimit },
   subject,
 });
@@ -121,7 +127,7 @@ describe('a request', () => {
 });
 
 describe('a hard budget', () => {
-  const admitted = (name: string, budgets: readonly BudgetItem[], fields?: string): Terms | Promise<Terms> =>
+  const admitted = (name: string, budgets: readonly ApplicableBudget[], fields?: string): Terms | Promise<Terms> =>
     admission(() => ({ budgets })).admit(request(name, fields), never);
 
   test.each([
@@ -215,10 +221,80 @@ describe('a hard budget', () => {
   });
 });
 
+describe('a soft budget that is spent', () => {
+  const cheaper: OnBudgetEnd = { kind: 'downgrade', to: 'saver' };
+  const spent = (onLimit: OnBudgetEnd, untilEpochMs = Infinity): Pick<ScopeRuling, 'budgets' | 'over'> => {
+    const budget = item('s', 'total', onLimit, false);
+    return { budgets: [budget], over: [{ item: budget, untilEpochMs }] };
+  };
+
+  test('has another route serve, at once and once, which is what hard budgets then pay for', async () => {
+    model.budget('h', 'route:saver', 1_000);
+    const { budgets, over } = spent(cheaper);
+    const gate = admission((scopes) => ({
+      budgets: [...budgets, ...(scopes.includes('route:saver') ? [item('h', 'route:saver')] : [])],
+      over: over ?? [],
+    }));
+    const { request: served, cover } = await gate.admit(request('p/dear'), never);
+    expect(served).toMatchObject({ model: 'p/dear', servedAs: 'saver', nameKey: 'saver' });
+    expect(cover?.next()?.quote.nanoUsd).toBe(1_000);
+    expect(asked).toHaveLength(2);
+  });
+
+  test.each<{ name: string; onLimit: OnBudgetEnd; why: string }>([
+    { name: 'p/dear', onLimit: { kind: 'downgrade', to: 'gone' }, why: 'the other route is not there' },
+    { name: 'saver', onLimit: cheaper, why: 'that is the route it asked for' },
+    { name: 'nobody-knows', onLimit: cheaper, why: 'a router says that there is no such name' },
+    { name: 'p/dear', onLimit: { kind: 'queue' }, why: 'its window never turns' },
+    { name: 'p/dear', onLimit: { kind: 'queue', forMs: 60_000 }, why: 'it would wait beyond its deadline' },
+  ])('lets $name be served as it was asked for ($onLimit: $why)', ({ name, onLimit }) => {
+    const terms = admission(() => spent(onLimit)).admit(request(name), never);
+    expect(terms).not.toBeInstanceOf(Promise);
+    expect(terms).toMatchObject({ request: { model: name, servedAs: undefined }, cover: undefined });
+  });
+
+  test('is nothing to whom is switched off', async () => {
+    const blocked = { scope: 'total', reason: 'r' };
+    const gate = admission(() => ({ ...spent({ kind: 'queue', forMs: 30_000 }), blocked }));
+    expect(await refused(() => gate.admit(request('p/dear'), never))).toMatchObject({ code: 'scope_blocked' });
+  });
+
+  test('makes a request wait where it says so, and serves it then all the same', async () => {
+    const gate = admission(() => spent({ kind: 'queue', forMs: 30_000 }));
+    const waiting = gate.admit(request('p/dear'), never);
+    expect(waiting).toBeInstanceOf(Promise);
+    now += 30_000;
+    expect((await waiting).request).toMatchObject({ servedAs: undefined });
+  });
+
+  test('lets it go on as soon as it has room again', async () => {
+    let ruling: Partial<ScopeRuling> = spent({ kind: 'queue', forMs: 30_000 });
+    const waiting = admission(() => ruling).admit(request('p/dear'), never);
+    ruling = { budgets: ruling.budgets ?? [] };
+    expect((await waiting).cover).toBeUndefined();
+  });
+
+  test('keeps nobody whose client has left', async () => {
+    const failure = await refused(() =>
+      admission(() => spent({ kind: 'queue', forMs: 30_000 })).admit(request('p/dear'), () => true),
+    );
+    expect(failure.code).toBe('client_closed_request');
+  });
+
+  test('keeps only so many waiting; the next is served at once', async () => {
+    const gate = admission(() => spent({ kind: 'queue', forMs: 200 }));
+    const waiting = Array.from({ length: 1_000 }, () => Promise.resolve(gate.admit(request('p/dear'), never)));
+    const next = Promise.resolve(gate.admit(request('p/dear'), never)).then(() => 'next');
+    expect(await Promise.race([next, ...waiting])).toBe('next');
+    now += 200;
+    await Promise.all(waiting);
+  });
+});
+
 describe('what a request took of its limits', () => {
   const limit = { scope: 'total', subject: 'total', terms: { requestsPerMinute: 1 } };
   const calls: unknown[] = [];
-  const limits: RequestLimits = {
+  const limits: AdmissionDeps['limits'] = {
     take: (ask) => {
       calls.push(ask);
       const over = (used: ActualUse): unknown => calls.push(used);

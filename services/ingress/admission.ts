@@ -1,12 +1,10 @@
 import type { Catalog, Resolution } from '../../shared/catalog.ts';
-import type { Clock, Millis } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Account } from '../../shared/messages/account.ts';
-import type { LimitTerms } from '../../shared/messages/rules.ts';
-import type { ScopeName } from '../../shared/scope.ts';
 import { tokensEstimateOf } from '../../shared/tokens.ts';
 import { Cover } from './budgets/cover.ts';
-import type { BudgetItem, LeaseBook } from './budgets/lease-book.ts';
+import type { LeaseBook } from './budgets/lease-book.ts';
 import { OverBudget } from './budgets/lease-book.ts';
 import { budgetExceeded, priceUnknown } from './budgets/over-budget.ts';
 import type { Reservation } from './budgets/reservation.ts';
@@ -14,61 +12,19 @@ import { Turns } from './budgets/turns.ts';
 import { Candidates } from './candidates.ts';
 import type { Charged } from './core/admission-terms.ts';
 import { accountOf, chargedOf } from './core/admission-terms.ts';
+import type { ActualUse } from './core/limit-terms.ts';
 import type { Quote } from './core/quote.ts';
 import { quoteOf } from './core/quote.ts';
 import type { HeaderList } from './core/response-headers.ts';
+import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
+import type { SoftEnd, SoftServing, SoftWait } from './core/soft-end.ts';
+import { softEndOf } from './core/soft-end.ts';
+import type { RequestLimits, TakenLimits } from './limits/request-limits.ts';
 import type { AdmittedRequest } from './request.ts';
+import type { RuleBook } from './rule-book.ts';
 
 /** A usage event names no more leases (messages/usage.ts). */
 const MAX_HARD_BUDGETS = 64;
-
-/** A limit that holds for a request. */
-export interface ApplicableLimit {
-  /** As its rule names it, maybe a pattern. */
-  readonly scope: ScopeName;
-  readonly subject: ScopeName;
-  readonly terms: LimitTerms;
-}
-
-/** All that holds for the scopes of a request. */
-export interface ScopeRuling {
-  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
-  readonly limits: readonly ApplicableLimit[];
-  readonly budgets: readonly BudgetItem[];
-}
-
-export interface Rules {
-  /** At once when it is known. @throws GatewayError(`ledger_unavailable`) when only the ledger could tell */
-  rulesOf(scopes: readonly ScopeName[]): ScopeRuling | Promise<ScopeRuling>;
-}
-
-/** What a request has used in the end. */
-export interface ActualUse {
-  readonly tokens: number;
-  readonly costNanoUsd: number;
-}
-
-/** What a request took of its limits. One of its two methods is called, once. */
-export interface TakenLimits {
-  readonly headers: HeaderList;
-  /** The request is over, and used so much. */
-  over(actual: ActualUse): void;
-  /** It is not served after all. */
-  giveBack(): void;
-}
-
-export interface RequestLimits {
-  /** All that hold for a request, or none. @throws GatewayError(`rate_limit_exceeded`) */
-  take(
-    ask: {
-      readonly limits: readonly ApplicableLimit[];
-      readonly tokens: number;
-      readonly costNanoUsd: number;
-      readonly requestId: string;
-    },
-    now: Millis,
-  ): TakenLimits | Promise<TakenLimits>;
-}
 
 /** The terms on which a request is served. `over` is called once, when nothing more will come of it. */
 export interface Terms {
@@ -88,8 +44,8 @@ export interface Terms {
 export interface AdmissionDeps {
   readonly catalog: Catalog;
   readonly clock: Clock;
-  readonly rules: Rules;
-  readonly limits: RequestLimits;
+  readonly rules: Pick<RuleBook, 'rulesOf'>;
+  readonly limits: Pick<RequestLimits, 'take'>;
   readonly book: Pick<LeaseBook, 'reserve' | 'reserveLater'>;
   /** No ledger that could record what is spent is heard of. */
   readonly isLedgerAway: () => boolean;
@@ -98,20 +54,28 @@ export interface AdmissionDeps {
 }
 
 const NO_HEADERS: HeaderList = {};
+
+interface Asked {
+  readonly request: AdmittedRequest;
+  readonly resolution: Resolution;
+  readonly charged: Charged;
+  readonly isGone: () => boolean;
+}
+
 /** What is known of a request before anything is taken for it. */
 interface Plan {
   readonly request: AdmittedRequest;
   readonly account: Account | undefined;
   readonly route: string | null;
-  readonly hard: readonly BudgetItem[];
+  readonly hard: readonly ApplicableBudget[];
   /** Only where it is wanted, and some price is known. */
   readonly quote: Quote | undefined;
   readonly isGone: () => boolean;
 }
 
 /**
- * Whether a request may be served now, and who pays: the rules of its scopes, limits, hard budgets, in this order. What
- * was taken is given back when a later one refuses. At once when all of it is in memory.
+ * Whether a request may be served now, and who pays: the rules of its scopes, soft budgets that are spent, limits, hard
+ * budgets, in this order. What was taken is given back when a later one refuses. At once when all of it is in memory.
  */
 export class Admission {
   readonly #deps: AdmissionDeps;
@@ -130,17 +94,61 @@ export class Admission {
    *   `ledger_unavailable`, `overloaded`
    */
   admit(request: AdmittedRequest, isGone: () => boolean): Terms | Promise<Terms> {
-    const { catalog, clock, limits, rules } = this.#deps;
+    const { catalog, rules } = this.#deps;
     const { model, servedAs, via: router, overrides } = request;
     const resolution = catalog.resolve(servedAs ?? model, { router, overrides });
     const charged = chargedOf(request, resolution);
     return andThen(rules.rulesOf(charged.scopes), (ruling) => {
-      const plan = this.#plan(request, resolution, ruling, charged, isGone);
-      if (ruling.limits.length === 0) return this.#pay(plan, undefined);
-      const costNanoUsd = plan.quote?.nanoUsd ?? 0;
-      const ask = { limits: ruling.limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
-      return andThen(limits.take(ask, clock.now()), (taken) => this.#pay(plan, taken));
+      if (ruling.over !== undefined && ruling.blocked === undefined && resolution !== undefined)
+        return this.#admitOver({ request, resolution, charged, isGone }, ruling);
+      return this.#take(this.#plan(request, resolution, ruling, charged, isGone), ruling);
     });
+  }
+
+  /** Soft budgets have nothing left: another route serves, or the request waits, as they say. They refuse nobody. */
+  #admitOver(asked: Asked, ruling: ScopeRuling): Terms | Promise<Terms> {
+    const since = this.#deps.clock.epochMs();
+    const end = this.#softEnd(asked.request, ruling, since);
+    return end.kind === 'wait' ? this.#admitAfter(end, asked, since) : this.#admitAt(end, asked, ruling);
+  }
+
+  /** Looks at the rules anew now and then: a budget that is raised has room before its window turns. */
+  async #admitAfter(first: SoftWait, asked: Asked, since: number): Promise<Terms> {
+    const { request, charged, isGone } = asked;
+    for (let wait = first; ;) {
+      const hasRoom = await this.#turns.wait(wait.untilEpochMs, wait.untilEpochMs);
+      if (isGone()) throw new GatewayError('client_closed_request', 'The client left before its budget had room.');
+      const ruling = await this.#deps.rules.rulesOf(charged.scopes);
+      const next: SoftEnd = hasRoom ? this.#softEnd(request, ruling, since) : { kind: 'serve' };
+      if (next.kind !== 'wait') return this.#admitAt(next, asked, ruling);
+      wait = next;
+    }
+  }
+
+  #admitAt(end: SoftServing, asked: Asked, ruling: ScopeRuling): Terms | Promise<Terms> {
+    const { request, resolution, charged, isGone } = asked;
+    if (end.kind === 'downgrade') return this.admit(servedBy(end.to, request), isGone);
+    return this.#take(this.#plan(request, resolution, ruling, charged, isGone), ruling);
+  }
+
+  #softEnd(request: AdmittedRequest, { over = [] }: ScopeRuling, sinceEpochMs: number): SoftEnd {
+    const { deadlineEpochMs } = request;
+    const mayServeAs = (route: string): boolean => this.#mayBeServedBy(route, request);
+    return softEndOf({ over, mayServeAs, deadlineEpochMs, sinceEpochMs, nowEpochMs: this.#deps.clock.epochMs() });
+  }
+
+  /** Once, and by a route that there is. */
+  #mayBeServedBy(route: string, { model, servedAs, via: router }: AdmittedRequest): boolean {
+    if (servedAs !== undefined || route === model) return false;
+    return this.#deps.catalog.resolve(route, { router }) !== undefined;
+  }
+
+  #take(plan: Plan, { limits }: ScopeRuling): Terms | Promise<Terms> {
+    if (limits.length === 0) return this.#pay(plan, undefined);
+    const { request, quote } = plan;
+    const costNanoUsd = quote?.nanoUsd ?? 0;
+    const ask = { limits, tokens: tokensEstimateOf(request), costNanoUsd, requestId: request.id };
+    return andThen(this.#deps.limits.take(ask, this.#deps.clock.now()), (taken) => this.#pay(plan, taken));
   }
 
   #plan(
@@ -190,11 +198,9 @@ export class Admission {
     taken?.giveBack();
     const { request, isGone } = plan;
     const { onLimit } = outcome.item.terms;
-    const mayDowngrade = onLimit.kind === 'downgrade' && request.servedAs === undefined;
-    if (!mayDowngrade || this.#deps.catalog.resolve(onLimit.to, { router: request.via }) === undefined)
+    if (onLimit.kind !== 'downgrade' || !this.#mayBeServedBy(onLimit.to, request))
       throw budgetExceeded(outcome, this.#deps.clock.epochMs());
-    const nameKey = request.nameKey === undefined ? undefined : onLimit.to;
-    return this.admit({ ...request, servedAs: onLimit.to, nameKey, mustBePriced: false }, isGone);
+    return this.admit(servedBy(onLimit.to, request), isGone);
   }
 
   /** Waits for its turn where the budget that is used up says so. */
@@ -213,6 +219,12 @@ export class Admission {
   }
 }
 
+/** It, as that route serves it. */
+function servedBy(route: string, request: AdmittedRequest): AdmittedRequest {
+  const nameKey = request.nameKey === undefined ? undefined : route;
+  return { ...request, servedAs: route, nameKey, mustBePriced: false };
+}
+
 function termsOf({ request, account, route }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
   return {
     request,
@@ -227,9 +239,9 @@ function termsOf({ request, account, route }: Plan, cover: Cover | undefined, ta
   };
 }
 
-/** Soft ones are the ledger's to count: a request never waits for them. */
-function hardOf(budgets: readonly BudgetItem[]): readonly BudgetItem[] {
-  const isHard = ({ terms }: BudgetItem): boolean => terms.isHard;
+/** Soft ones are the ledger's to count: a request never waits for it on their account. */
+function hardOf(budgets: readonly ApplicableBudget[]): readonly ApplicableBudget[] {
+  const isHard = ({ terms }: ApplicableBudget): boolean => terms.isHard;
   return budgets.every(isHard) ? budgets : budgets.filter(isHard);
 }
 

@@ -5,7 +5,7 @@ import { FrameType } from '../../shared/messages/frame.ts';
 import type { AnsweringServer } from '../../test/support/answering-server.ts';
 import { startAnsweringServer } from '../../test/support/answering-server.ts';
 import { Cover } from './budgets/cover.ts';
-import type { BudgetItem } from './budgets/lease-book.ts';
+import type { ApplicableBudget } from './core/scope-ruling.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
 import { Reservation } from './budgets/reservation.ts';
 import type { Quote } from './core/quote.ts';
@@ -14,7 +14,7 @@ import { LedgerModel } from './testing/ledger-model.ts';
 
 /** Each attempt may cost 100 nano-dollars, and one that is seen to the end costs 5. */
 const QUOTE: Quote = { nanoUsd: 100, inputNanoUsd: 10, outputRate: 1e6, hasUnpriced: false };
-const ITEMS: readonly BudgetItem[] = [
+const ITEMS: readonly ApplicableBudget[] = [
   { terms: { id: 'b', name: 'b', scope: 'total', isHard: true, onLimit: { kind: 'reject' } }, subject: 'total' },
 ];
 const HEDGED: Partial<RoutePolicy> = { hedge: { afterMs: 'p95', share: 0.5 } };

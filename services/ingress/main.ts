@@ -119,9 +119,10 @@ export async function startIngress(deps: IngressDeps): Promise<Ingress> {
     ...{ redis: deps.redis, log },
     onDegraded: () => metrics.limitsWithoutRedis.inc(),
   });
-  const revisions = new RevisionWatch(log, ({ keys, scopes }) => {
+  const revisions = new RevisionWatch(log, ({ keys, scopes, standings }) => {
     authenticator.forget(keys);
     rules.forget(scopes);
+    rules.onStandings(standings);
     rules.warm();
   });
   const pools = config.providers.flatMap(poolsOf).map(({ name }) => name);

@@ -4,13 +4,17 @@ import type { LedgerBeat } from '../../shared/messages/beat.ts';
 import type { RulesChanged } from '../../shared/messages/rules.ts';
 import { RevisionTrack } from './core/revision-track.ts';
 
-/** What is to be forgotten: the keys with these ids, the rules of these scopes; undefined: all of them. */
+/**
+ * What is to be forgotten: the keys with these ids, the rules of these scopes; undefined: all of them. And for whom it is to
+ * be asked anew how soft budgets stand.
+ */
 export interface Forgotten {
   readonly keys: readonly string[] | undefined;
   readonly scopes: readonly string[] | undefined;
+  readonly standings: readonly string[];
 }
 
-const EVERYTHING: Forgotten = { keys: undefined, scopes: undefined };
+const EVERYTHING: Forgotten = { keys: undefined, scopes: undefined, standings: [] };
 
 /**
  * Sees to it that a change of keys or rules counts here within a second: by its message, and when that was lost by the
@@ -27,9 +31,9 @@ export class RevisionWatch {
     this.#forget = forget;
   }
 
-  onRulesChanged({ revision, keys, scopes }: RulesChanged, now: Millis): void {
+  onRulesChanged({ revision, keys, scopes, standings = [] }: RulesChanged, now: Millis): void {
     this.#track.onChange(revision, now);
-    this.#forget({ keys, scopes });
+    this.#forget({ keys, scopes, standings });
     this.sweep(now);
   }
 

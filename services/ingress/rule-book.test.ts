@@ -7,7 +7,7 @@ import { RulesQuery } from '../../shared/messages/rules.ts';
 import { ledgerSubject, LEDGERS } from '../../shared/subjects.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import type { TestNats } from '../../test/support/servers.ts';
-import type { ScopeRuling } from './rule-book.ts';
+import type { ScopeRuling } from './core/scope-ruling.ts';
 import { RuleBook } from './rule-book.ts';
 
 const MINUTE = 60_000;
@@ -20,6 +20,7 @@ let ledger: Subscription | undefined;
 let asked: string[][] = [];
 let kinds: string[] = [];
 let rules: Record<string, ScopeRules> = {};
+let standings: string[] = [];
 /** Answers wait for this. */
 let gate: Promise<void> = Promise.resolve();
 let now = 0;
@@ -40,7 +41,7 @@ const come = async (): Promise<void> => {
   ledger = ledgerBus.onRequest(ledgerSubject('rules'), LEDGERS, RulesQuery, async ({ scopes }) => {
     asked.push(scopes.toSorted());
     const answer = {
-      ...{ v: 1, revision: 1, kinds: [...kinds] },
+      ...{ v: 1, revision: 1, kinds: [...kinds], standings: [...standings] },
       rules: Object.fromEntries(scopes.flatMap((scope) => (rules[scope] === undefined ? [] : [[scope, rules[scope]]]))),
     };
     await gate;
@@ -58,6 +59,7 @@ beforeEach(async () => {
   asked = [];
   kinds = [];
   rules = {};
+  standings = [];
   gate = Promise.resolve();
   now = 0;
   book = new RuleBook({ bus: ingressBus, clock: { now: () => now, epochMs: () => now } });
@@ -152,6 +154,109 @@ describe('what holds for a request', () => {
     expect(await ask('tag:a=b\ntag:c=d')).toEqual(nothing);
     expect(await ask('tag:a=b', 'tag:c=d')).toMatchObject({ blocked: { scope: 'tag:c=d' } });
     expect(await ask('tag:a=b\ntag:c=d')).toEqual(nothing);
+  });
+});
+
+describe('how a soft budget stands', () => {
+  const each: BudgetTerms = { ...budget('each', 'user:*'), isHard: false, onLimit: { kind: 'downgrade', to: 'cheap' } };
+  const spent = holds({ over: [{ budget: 'each', untilEpochMs: 5 }] });
+  const notOver: ScopeRuling = { limits: [], budgets: [{ subject: 'user:ada', terms: each }] };
+  const isOver: ScopeRuling = {
+    ...notOver,
+    over: [{ item: { subject: 'user:ada', terms: each }, untilEpochMs: 5 }],
+  };
+  /** Until the answer to what is asked for besides is here. */
+  const becomes = async (ruling: ScopeRuling): Promise<void> => {
+    for (let looks = 0; looks < 1_000; looks++) {
+      const found = await ask('user:ada');
+      if ('over' in found === 'over' in ruling) break;
+      await ledgerBus.flush();
+    }
+    expect(await ask('user:ada')).toEqual(ruling);
+  };
+
+  beforeEach(() => {
+    kinds = ['user:*'];
+    standings = ['user'];
+    rules = { 'user:*': holds({ budgets: [each] }), 'user:ada': spent };
+  });
+
+  test('is asked for by name where the budget is for each apart, and told with what holds', async () => {
+    expect(await ask('user:ada')).toEqual(isOver);
+    expect((await ask('user:bob')).over).toBeUndefined();
+    expect(asked.flat().toSorted()).toEqual(['user:*', 'user:ada', 'user:bob']);
+    expect(book.rulesOf(['user:ada'])).toEqual(isOver);
+  });
+
+  test('is not asked for where no budget of that kind acts', async () => {
+    standings = [];
+    await ask();
+    expect(await ask('user:ada')).toEqual(notOver);
+    expect(asked.flat()).toEqual(['user:*']);
+  });
+
+  test('is told of a budget by name, and of one without an end', async () => {
+    kinds = ['total'];
+    standings = [];
+    const all: BudgetTerms = { ...each, id: 'all', scope: 'total' };
+    rules = {
+      total: holds({ budgets: [budget('hard', 'total'), all], over: [{ budget: 'all' }, { budget: 'gone' }] }),
+    };
+    book.forget(undefined);
+    const { over } = await ask('total');
+    expect(over).toEqual([{ item: { subject: 'total', terms: all }, untilEpochMs: Infinity }]);
+  });
+
+  test('is asked for anew when it has changed, at once for whom is known here, and counts until then', async () => {
+    await ask('user:ada');
+    rules = { ...rules, 'user:ada': holds({}) };
+    let open = (): void => undefined;
+    gate = new Promise((resolve) => (open = resolve));
+    const before = asked.length;
+    book.onStandings(['user:ada', 'user:unknown']);
+    expect(book.rulesOf(['user:ada'])).toEqual(isOver);
+    open();
+    await becomes(notOver);
+    expect(asked.slice(before)).toEqual([['user:ada']]);
+  });
+
+  test('that changes while it is asked for is not what the earlier answer says', async () => {
+    await ask('user:bob');
+    let open = (): void => undefined;
+    gate = new Promise((resolve) => (open = resolve));
+    const before = asked.length;
+    rules = { ...rules, 'user:ada': holds({}) };
+    const asking = ask('user:ada');
+    while (asked.length === before) await ledgerBus.flush();
+    rules = { ...rules, 'user:ada': spent };
+    book.onStandings(['user:ada']);
+    open();
+    expect(await asking).toEqual(isOver);
+  });
+
+  test('is asked for anew of everybody when the budget for each is changed', async () => {
+    await ask('user:ada');
+    rules = { ...rules, 'user:ada': holds({}) };
+    book.forget(['user:*']);
+    expect(await ask('user:ada')).toEqual(notOver);
+  });
+
+  test('nobody is refused for who is not known, while the ledger is away, and nobody waits for it twice', async () => {
+    await ask('user:bob');
+    await leave();
+    expect(await ask('user:ada')).toEqual(notOver);
+    now = 500;
+    expect(book.rulesOf(['user:ada'])).toEqual(notOver);
+    await come();
+    now = 2_000;
+    await becomes(isOver);
+  });
+
+  test('is what was told last, for ten minutes while the ledger is away', async () => {
+    await ask('user:ada', 'total');
+    await leave();
+    now = 10 * MINUTE - 1;
+    expect((await ask('user:ada')).over).toHaveLength(1);
   });
 });
 

@@ -1,32 +1,13 @@
 import type { Bus } from '../../shared/bus.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
-import type { BudgetTerms, LimitTerms, RulesQuery, ScopeRules } from '../../shared/messages/rules.ts';
+import type { LimitTerms, RulesQuery, ScopeRules } from '../../shared/messages/rules.ts';
 import { RulesAnswer } from '../../shared/messages/rules.ts';
 import type { ScopeName } from '../../shared/scope.ts';
 import { patternOf } from '../../shared/scope.ts';
 import { ledgerSubject } from '../../shared/subjects.ts';
-
-/** What holds for one request, by the scopes it falls in, in their order. */
-export interface ScopeRuling {
-  /** The kill switch: the first scope (or pattern) that is switched off. */
-  readonly blocked?: { readonly scope: ScopeName; readonly reason: string };
-  readonly limits: readonly ApplicableLimit[];
-  readonly budgets: readonly ApplicableBudget[];
-}
-
-export interface ApplicableLimit {
-  /** As the rule names it, maybe a pattern. */
-  readonly scope: ScopeName;
-  /** Whose it is here: never a pattern. */
-  readonly subject: ScopeName;
-  readonly terms: LimitTerms;
-}
-
-export interface ApplicableBudget {
-  readonly subject: ScopeName;
-  readonly terms: BudgetTerms;
-}
+import type { ApplicableLimit } from './core/limit-terms.ts';
+import type { ApplicableBudget, ScopeRuling, SpentBudget } from './core/scope-ruling.ts';
 
 /** Older than this it is asked for anew, while it still counts. */
 const FRESH_MS = 60_000;
@@ -59,6 +40,14 @@ interface Remembered {
   readonly at: Millis;
 }
 
+/** Whom there is to ask for, as the ledger said last. */
+interface Kinds {
+  readonly names: Set<string>;
+  /** Of these by name also for how soft budgets of their pattern stand: what is not known of that refuses nobody. */
+  readonly standings: ReadonlySet<string>;
+  readonly at: Millis;
+}
+
 /** A question that is being asked, or will be at the end of this turn. */
 interface Asking {
   readonly scopes: Set<ScopeName>;
@@ -82,7 +71,7 @@ export class RuleBook {
   readonly #clock: Clock;
   readonly #configured: ReadonlyMap<ScopeName, readonly LimitTerms[]>;
   /** undefined: the ledger was not heard of since everything was forgotten. */
-  #kinds: { readonly names: Set<string>; readonly at: Millis } | undefined;
+  #kinds: Kinds | undefined;
   readonly #known = new Map<ScopeName, Known>();
   readonly #rulings = new Map<string, Remembered>();
   /** Of scopes that are asked for, or will be at the end of this turn. */
@@ -94,6 +83,8 @@ export class RuleBook {
   #era = 0;
   #isRefreshing = false;
   #restsUntil: Millis = -Infinity;
+  /** The last question was not answered: nobody waits for what can be done without. */
+  #isUnanswered = false;
 
   constructor({ bus, clock, configured = new Map() }: RuleBookDeps) {
     this.#bus = bus;
@@ -139,8 +130,35 @@ export class RuleBook {
     for (const scope of scopes) {
       this.#known.delete(scope);
       this.#asking.delete(scope);
-      this.#kinds?.names.add(kindOf(scope));
+      const kind = kindOf(scope);
+      this.#kinds?.names.add(kind);
+      if (kind.endsWith(':*')) this.#forgetSubjects(kind);
     }
+  }
+
+  /** How soft budgets stand for these scopes has changed: those that are known here are asked for anew, and count until then. */
+  onStandings(scopes: readonly ScopeName[]): void {
+    const now = this.#clock.now();
+    const known: ScopeName[] = [];
+    for (const scope of scopes) {
+      // What an earlier question tells may be the old truth.
+      this.#asking.delete(scope);
+      const rules = this.#known.get(scope);
+      if (rules === undefined) continue;
+      this.#known.set(scope, { ...rules, at: Math.min(rules.at, now - FRESH_MS) });
+      known.push(scope);
+    }
+    if (scopes.length === 0) return;
+    this.#next = undefined;
+    this.#rulings.clear();
+    if (known.length > 0) this.#refresh(known);
+  }
+
+  /** How the budgets of a pattern stand for each. */
+  #forgetSubjects(pattern: ScopeName): void {
+    const isOfIt = (scope: ScopeName): boolean => patternOf(scope) === pattern;
+    for (const scope of this.#known.keys()) if (isOfIt(scope)) this.#known.delete(scope);
+    for (const scope of this.#asking.keys()) if (isOfIt(scope)) this.#asking.delete(scope);
   }
 
   /** What must be told before anything can be said; what is merely old is asked for besides. undefined: nothing. */
@@ -148,10 +166,15 @@ export class RuleBook {
     if (this.#kinds === undefined) return relevantOf(scopes, undefined);
     const missing: ScopeName[] = [];
     const old: ScopeName[] = [];
-    for (const scope of relevantOf(scopes, this.#kinds.names)) {
+    for (const scope of relevantOf(scopes, this.#kinds)) {
       const age = now - (this.#known.get(scope)?.at ?? -Infinity);
-      if (age >= STALE_MS) missing.push(scope);
-      else if (age >= FRESH_MS) old.push(scope);
+      if (age < FRESH_MS) continue;
+      if (age >= STALE_MS && !(this.#isUnanswered && this.#isDispensable(scope))) {
+        missing.push(scope);
+        continue;
+      }
+      if (age >= STALE_MS) this.#known.delete(scope);
+      old.push(scope);
     }
     if (missing.length > 0) return missing;
     if ((old.length > 0 || now - this.#kinds.at >= FRESH_MS) && now >= this.#restsUntil) this.#refresh(old);
@@ -163,13 +186,26 @@ export class RuleBook {
     key: string,
     first: readonly ScopeName[],
   ): Promise<ScopeRuling> {
-    let missing: readonly ScopeName[] | undefined = first;
+    let missing = first;
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      await this.#ask(missing);
-      missing = this.#missing(scopes, this.#clock.now());
-      if (missing === undefined) return this.#rule(scopes, key);
+      try {
+        await this.#ask(missing);
+      } catch (failure) {
+        if (!missing.every((scope) => this.#isDispensable(scope))) throw failure;
+        return this.#rule(scopes, key);
+      }
+      const still = this.#missing(scopes, this.#clock.now());
+      if (still === undefined) return this.#rule(scopes, key);
+      missing = still;
     }
+    if (missing.every((scope) => this.#isDispensable(scope))) return this.#rule(scopes, key);
     throw away();
+  }
+
+  /** Nothing but how soft budgets stand would be told of it. */
+  #isDispensable(scope: ScopeName): boolean {
+    const kind = kindOf(scope);
+    return this.#kinds?.names.has(kind) === false && this.#kinds.standings.has(kind);
   }
 
   #rule(scopes: readonly ScopeName[], key: string): ScopeRuling {
@@ -184,11 +220,17 @@ export class RuleBook {
     let blocked: ScopeRuling['blocked'];
     const limits: ApplicableLimit[] = [];
     const budgets: ApplicableBudget[] = [];
+    const over: SpentBudget[] = [];
     for (const subject of scopes) {
+      const spent = this.#known.get(subject)?.rules?.over;
       for (const scope of namesOf(subject)) {
         for (const terms of this.#configured.get(scope) ?? []) limits.push({ scope, subject, terms });
         const known = this.#known.get(scope);
-        if (known === undefined) continue;
+        if (known === undefined) {
+          // It is put together anew until that is known.
+          if (this.#isDispensable(scope)) at = -Infinity;
+          continue;
+        }
         at = Math.min(at, known.at);
         if (known.rules === undefined) continue;
         // Used last: the bound takes others first.
@@ -196,11 +238,21 @@ export class RuleBook {
         this.#known.set(scope, known);
         if (known.rules.blocked !== undefined) blocked ??= { scope, reason: known.rules.blocked.reason };
         for (const terms of known.rules.limits) limits.push({ scope, subject, terms });
-        for (const terms of known.rules.budgets) budgets.push({ subject, terms });
+        for (const terms of known.rules.budgets) {
+          const item: ApplicableBudget = { subject, terms };
+          budgets.push(item);
+          const end = spent?.find(({ budget }) => budget === terms.id);
+          if (end !== undefined) over.push({ item, untilEpochMs: end.untilEpochMs ?? Infinity });
+        }
       }
     }
     if (blocked === undefined && limits.length === 0 && budgets.length === 0) return { ruling: NO_RULES, at };
-    return { ruling: { ...(blocked !== undefined && { blocked }), limits, budgets }, at };
+    const ruling: ScopeRuling = {
+      ...(blocked !== undefined && { blocked }),
+      ...{ limits, budgets },
+      ...(over.length > 0 && { over }),
+    };
+    return { ruling, at };
   }
 
   /** Asks for what still counts; one such question at a time. */
@@ -257,13 +309,18 @@ export class RuleBook {
       answer = await this.#bus.request(ledgerSubject('rules'), question, RulesAnswer, ASK_TIMEOUT_MS);
     } catch (cause) {
       this.#restsUntil = this.#clock.now() + REST_MS;
+      this.#isUnanswered = true;
       throw away(cause);
     }
+    this.#isUnanswered = false;
     if (era !== this.#era) return;
-    const before = this.#kinds?.names ?? new Set<string>();
-    const names = new Set(answer.kinds);
+    const [names, standings] = [new Set(answer.kinds), new Set(answer.standings)];
+    const { names: before = new Set<string>(), standings: standingsBefore = new Set<string>() } = this.#kinds ?? {};
     // What changed meanwhile added its kind, of which the answer may not know yet.
-    this.#kinds = { names: generation === this.#generation ? names : names.union(before), at: now };
+    this.#kinds = {
+      names: generation === this.#generation ? names : names.union(before),
+      ...{ standings, at: now },
+    };
     for (const scope of scopes) {
       // Of one that was forgotten meanwhile it may be the old truth.
       if (this.#asking.get(scope) !== asking) continue;
@@ -272,7 +329,7 @@ export class RuleBook {
       this.#known.set(scope, { rules: answer.rules[scope], at: now });
     }
     // Those that were put together without the first rule of a kind. Of what was asked for anew, all are old by themselves.
-    if (!names.isSubsetOf(before)) this.#rulings.clear();
+    if (!names.isSubsetOf(before) || !standings.isSubsetOf(standingsBefore)) this.#rulings.clear();
   }
 }
 
@@ -285,10 +342,14 @@ function namesOf(scope: ScopeName): readonly ScopeName[] {
 }
 
 /** @param kinds those that have rules; undefined: any may */
-function relevantOf(scopes: readonly ScopeName[], kinds: ReadonlySet<string> | undefined): ScopeName[] {
-  if (kinds?.size === 0) return [];
+function relevantOf(scopes: readonly ScopeName[], kinds: Kinds | undefined): ScopeName[] {
+  if (kinds?.names.size === 0) return [];
   const names = scopes.flatMap(namesOf);
-  return kinds === undefined ? names : names.filter((name) => kinds.has(kindOf(name)));
+  if (kinds === undefined) return names;
+  return names.filter((name) => {
+    const kind = kindOf(name);
+    return kinds.names.has(kind) || kinds.standings.has(kind);
+  });
 }
 
 /** As `RulesAnswer.kinds` has it: `user` of `user:ada`, `user:*` of itself. */

@@ -66,6 +66,7 @@ test('one of the ledgers says what holds for a scope', async () => {
   const answer = await setup.bus.request(ledgerSubject('rules'), question, RulesAnswer, 2_000);
   expect(answer).toEqual({
     ...{ v: 1, revision: Number(await readRevision(setup.db)), kinds: ['team'] },
+    standings: [],
     rules: { 'team:blue': { blocked: { reason: 'a test' }, limits: [], budgets: [] } },
   });
 });

@@ -23,6 +23,7 @@ import { migrate } from './migrate.ts';
 import { AttemptReaper } from './reap-attempts.ts';
 import type { MoveBalances } from './record.ts';
 import { recordEvents } from './record.ts';
+import { announceRules } from './revision.ts';
 import type { Database } from './schema.ts';
 import { isJetStreamAway, openUsageConsumer } from './stream.ts';
 import type { UsageStreamOptions } from './stream.ts';
@@ -114,7 +115,8 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const answering = startAnswering({ id, bus, db, secret, log, backlog: () => backlog.messages, openOthers });
   const admin = startAdmin({ bus, db, secret, log });
   const recordedForMs = (): number => Math.max(backlog.emptyForMs, reaper.lookedForMs);
-  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, recordedForMs });
+  const announce = announceRules.bind(undefined, bus);
+  const jobs = startBudgetJobs({ db, clock, log, random, metrics: budgetMetrics, webhooks, announce, recordedForMs });
   log.info({ ledger: id }, 'ledger started');
 
   return {

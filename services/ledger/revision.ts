@@ -8,10 +8,12 @@ import type { Database } from './schema.ts';
 /** Names that one message may hold; whoever changes more lets every ingress forget everything. */
 const MAX_NAMED = 1_000;
 
-/** What was changed: the scopes of rules, the ids of keys; absent both: anything may have. */
+/** What was changed: the scopes of rules, the ids of keys; absent all: anything may have. */
 export interface Change {
   readonly scopes?: readonly ScopeName[];
   readonly keys?: readonly string[];
+  /** Scopes for which a soft budget has come to its end, or has room again. */
+  readonly standings?: readonly ScopeName[];
 }
 
 /**
@@ -33,12 +35,14 @@ export async function readRevision(db: Database): Promise<bigint> {
 }
 
 /** Tells every ingress what to forget; after the commit. Call `bus.flush()` before the process ends. */
-export function announceRules(bus: Bus, { revision, scopes, keys }: Change & { readonly revision: bigint }): void {
-  const named = (scopes?.length ?? 0) + (keys?.length ?? 0);
-  const isEverything = named > MAX_NAMED || (scopes === undefined && keys === undefined);
+export function announceRules(bus: Bus, change: Change & { readonly revision: bigint }): void {
+  const { revision, scopes = [], keys = [], standings = [] } = change;
+  const named = scopes.length + keys.length + standings.length;
+  const isEverything = named > MAX_NAMED || !(change.scopes ?? change.keys ?? change.standings);
   const message: RulesChanged = {
     ...{ v: 1, revision: Number(revision) },
-    ...(!isEverything && { scopes: [...(scopes ?? [])], keys: [...(keys ?? [])] }),
+    ...(!isEverything && { scopes: [...scopes], keys: [...keys] }),
+    ...(!isEverything && standings.length > 0 && { standings: [...standings] }),
   };
   bus.publish(RULES_CHANGED, message);
 }

@@ -63,6 +63,7 @@ describe('rules', () => {
     expect(answer).toEqual({
       ...{ v: 1, revision: Number(await readRevision(db)) },
       kinds: expect.anything() as string[],
+      standings: ['user'],
       rules: {
         total: {
           limits: [],

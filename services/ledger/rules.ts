@@ -2,12 +2,15 @@ import { sql } from 'kysely';
 import type { BudgetTerms, LimitTerms, RulesAnswer, ScopeRules } from '../../shared/messages/rules.ts';
 import { OnBudgetEnd } from '../../shared/messages/rules.ts';
 import type { ScopeName } from '../../shared/scope.ts';
-import { SCOPE_KINDS } from '../../shared/scope.ts';
+import { patternOf, SCOPE_KINDS } from '../../shared/scope.ts';
+import { ACTS_WHEN_OVER, standingsOf } from './budgets/standings.ts';
 import type { Database } from './schema.ts';
 
 interface Row {
   readonly revision: bigint;
   readonly kinds: string[];
+  /** Patterns of soft budgets that say what becomes of requests at their end. */
+  readonly acting: string[];
   readonly limits: readonly LimitRow[] | null;
   readonly budgets: readonly BudgetRow[] | null;
   readonly blocks: ReadonlyArray<{ readonly scope: string; readonly reason: string }> | null;
@@ -34,7 +37,8 @@ interface BudgetRow {
 
 /**
  * What holds for these scopes, each as it is written: a pattern (`user:*`) is a scope like others here. One statement, so
- * that rules, kinds and revision are of one moment; and by index alone, whatever there is of other scopes.
+ * that rules, kinds and revision are of one moment; and by index alone, whatever there is of other scopes. How soft budgets
+ * stand comes from their windows, after that: who is told of a crossing and asks learns nothing older.
  */
 export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Promise<RulesAnswer> {
   const asked = sql`any(${[...scopes]}::text[])`;
@@ -47,6 +51,9 @@ export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Prom
           or exists (select from budgets where is_live and scope >= first and scope < past)
           or exists (select from blocks where scope >= first and scope < past)
       ) as kinds,
+      array(
+        select distinct b.scope from budgets b
+        where b.is_live and b.scope = any(${PATTERNS}::text[]) and ${ACTS_WHEN_OVER}) as acting,
       (select json_agg(r) from (
         select scope, requests_per_minute, tokens_per_minute, cost_nano_usd, cost_window_ms, concurrent, burst
         from limits where scope = ${asked} order by id) r) as limits,
@@ -55,18 +62,31 @@ export async function rulesFor(db: Database, scopes: readonly ScopeName[]): Prom
       (select json_agg(r) from (select scope, reason from blocks where scope = ${asked}) r) as blocks`.execute(db);
   const [row] = rows;
   if (row === undefined) throw new Error('a select without a row');
-  const found = new Map<ScopeName, { blocked?: { reason: string }; limits: LimitTerms[]; budgets: BudgetTerms[] }>();
-  const of = (scope: ScopeName) => {
-    const rules = found.get(scope) ?? { limits: [], budgets: [] };
+  const found = new Map<ScopeName, ScopeRules>();
+  const of = (scope: ScopeName): ScopeRules => {
+    const rules: ScopeRules = found.get(scope) ?? { limits: [], budgets: [] };
     found.set(scope, rules);
     return rules;
   };
   for (const limit of row.limits ?? []) of(limit.scope).limits.push(limitTermsOf(limit));
   for (const budget of row.budgets ?? []) of(budget.scope).budgets.push(budgetTermsOf(budget));
   for (const { scope, reason } of row.blocks ?? []) of(scope).blocked = { reason };
-  const rules: Record<ScopeName, ScopeRules> = Object.fromEntries(found);
-  return { v: 1, revision: Number(row.revision), kinds: row.kinds, rules };
+  for (const [subject, over] of await standingsOf(db, mayBeOver(scopes, row))) of(subject).over = over;
+  const standings = row.acting.map((pattern) => pattern.slice(0, -':*'.length));
+  return { v: 1, revision: Number(row.revision), kinds: row.kinds, standings, rules: Object.fromEntries(found) };
 }
+
+/** Those for which a soft budget may be over: mostly none, and then nothing is asked about it. */
+function mayBeOver(scopes: readonly ScopeName[], { acting, budgets }: Row): ScopeName[] {
+  const soft = new Set(budgets?.filter(({ is_hard: isHard }) => !isHard).map(({ scope }) => scope));
+  return scopes.filter((scope) => !isPattern(scope) && (soft.has(scope) || acting.includes(patternOf(scope))));
+}
+
+function isPattern(scope: ScopeName): boolean {
+  return scope !== 'total' && scope === patternOf(scope);
+}
+
+const PATTERNS = SCOPE_KINDS.filter((kind) => kind !== 'total').map((kind) => `${kind}:*`);
 
 /**
  * Each kind as ranges of names, in the bytes' order (collation C): the pattern `user:*` is one, the names before it and

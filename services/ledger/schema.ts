@@ -241,6 +241,12 @@ export interface BudgetWindowsTable {
   excess_nano_usd: Generated<bigint>;
 }
 
+/** Read and deleted within a second. */
+export interface BudgetCrossingsTable {
+  id: Generated<bigint>;
+  subject: string;
+}
+
 /** Of rolling budgets. */
 export interface BudgetPartsTable {
   budget_id: string;
@@ -341,6 +347,7 @@ export interface Tables {
   budgets: BudgetsTable;
   budget_windows: BudgetWindowsTable;
   budget_parts: BudgetPartsTable;
+  budget_crossings: BudgetCrossingsTable;
   budget_leases: BudgetLeasesTable;
   budget_alerts: BudgetAlertsTable;
   audit_records: AuditRecordsTable;

@@ -19,7 +19,7 @@ const OnLimit = z
     ],
     { error: 'It must be reject, queue, { "queue": "20s" } or { "downgrade": "a-route" }.' },
   )
-  .describe('What becomes of requests at its end.');
+  .describe('What becomes of requests at its end. A soft one with `reject` only counts and alerts.');
 
 const AlertAt = z.array(z.int().min(1).max(1_000)).max(16).describe('Percent of the limit.');
 
@@ -32,7 +32,7 @@ export const Budget = z
     amount: z.string(),
     per: Per,
     time_zone: z.string(),
-    hard: z.boolean().describe('Never overshot; a soft one only counts and alerts.'),
+    hard: z.boolean().describe('Never overshot; a soft one refuses nothing.'),
     on_limit: OnLimit,
     alert_at: AlertAt,
     raise: z.object({ by: z.string(), until: Timestamp }).nullable(),

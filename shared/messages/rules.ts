@@ -39,11 +39,21 @@ export const BudgetTerms = z.looseObject({
 });
 export type BudgetTerms = z.infer<typeof BudgetTerms>;
 
+/** A soft budget, maybe of the scope's pattern, has nothing left for the scope that was asked about: its `onLimit` holds. */
+export const BudgetOver = z.looseObject({
+  budget: z.string(),
+  /** When its window turns; absent: until told otherwise. */
+  untilEpochMs: z.number().optional(),
+});
+export type BudgetOver = z.infer<typeof BudgetOver>;
+
 export const ScopeRules = z.looseObject({
   /** The kill switch: why nobody of this scope is served. */
   blocked: z.looseObject({ reason: z.string() }).optional(),
   limits: z.array(LimitTerms),
   budgets: z.array(BudgetTerms),
+  /** Only of soft budgets whose `onLimit` is another than `reject`. Absent: none is. */
+  over: z.array(BudgetOver).optional(),
 });
 export type ScopeRules = z.infer<typeof ScopeRules>;
 
@@ -53,22 +63,26 @@ export type RulesQuery = z.infer<typeof RulesQuery>;
 
 /**
  * ledger → ingress. A scope that is not named has no rules. `kinds` says for whom there are rules at all: `user` for rules
- * of users by name, `user:*` for those of each user apart; nobody need ask about what is in neither.
+ * of users by name, `user:*` for those of each user apart; nobody need ask about what is in neither. `standings` says of
+ * whom to ask by name all the same: `user` where a soft budget for `user:*` may be over for some of them (`ScopeRules.over`).
  */
 export const RulesAnswer = z.looseObject({
   v: z.literal(1),
   revision: z.number(),
   kinds: z.array(z.string()),
+  standings: z.array(z.string()).optional(),
   rules: z.record(z.string(), ScopeRules),
 });
 export type RulesAnswer = z.infer<typeof RulesAnswer>;
 
-/** ledger, CLI → every ingress, core NATS: rules or keys changed up to this revision. A lost message is made up for by the beats. */
+/** ledger, CLI → every ingress, core NATS: rules, keys or standings changed up to this revision. A lost message is made up for by the beats. */
 export const RulesChanged = z.looseObject({
   v: z.literal(1),
   revision: z.number(),
   /** Forget these scopes, and the keys with these ids; absent: all of them. */
   scopes: z.array(z.string()).optional(),
   keys: z.array(z.string()).optional(),
+  /** Ask anew how soft budgets stand for these scopes; their rules are as they were. */
+  standings: z.array(z.string()).optional(),
 });
 export type RulesChanged = z.infer<typeof RulesChanged>;

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { Quote } from '../core/quote.ts';
-import type { BudgetItem, LeaseBook } from './lease-book.ts';
+import type { ApplicableBudget } from '../core/scope-ruling.ts';
+import type { LeaseBook } from './lease-book.ts';
 import { OverBudget } from './lease-book.ts';
 import { budgetExceeded } from './over-budget.ts';
 import type { Reservation } from './reservation.ts';
@@ -9,13 +10,13 @@ import type { Reservation } from './reservation.ts';
 export class Cover {
   readonly #book: Pick<LeaseBook, 'reserve' | 'reserveLater'>;
   readonly #clock: Pick<Clock, 'epochMs'>;
-  readonly #items: readonly BudgetItem[];
+  readonly #items: readonly ApplicableBudget[];
   readonly #quote: Quote;
   #first: Reservation | undefined;
 
   constructor(
     deps: { readonly book: Pick<LeaseBook, 'reserve' | 'reserveLater'>; readonly clock: Pick<Clock, 'epochMs'> },
-    items: readonly BudgetItem[],
+    items: readonly ApplicableBudget[],
     first: Reservation,
   ) {
     this.#book = deps.book;

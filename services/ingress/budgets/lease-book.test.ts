@@ -3,13 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createLog } from '../../../shared/log.ts';
 import type { Quote } from '../core/quote.ts';
 import { LedgerModel } from '../testing/ledger-model.ts';
-import type { BudgetItem } from './lease-book.ts';
+import type { ApplicableBudget } from '../core/scope-ruling.ts';
 import { LeaseBook, OverBudget } from './lease-book.ts';
 import { Reservation } from './reservation.ts';
 
 const log = createLog('silent', 'test');
 const quoteOf = (nanoUsd: number): Quote => ({ nanoUsd, inputNanoUsd: 0, outputRate: 1e6, hasUnpriced: false });
-const itemOf = (id: string, subject = 'total'): BudgetItem => ({
+const itemOf = (id: string, subject = 'total'): ApplicableBudget => ({
   terms: { id, name: id, scope: subject, isHard: true, onLimit: { kind: 'reject' } },
   subject,
 });
@@ -38,7 +38,7 @@ const turns = async (count = 20): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-async function reserved(book: LeaseBook, items: readonly BudgetItem[], nanoUsd: number): Promise<Reservation> {
+async function reserved(book: LeaseBook, items: readonly ApplicableBudget[], nanoUsd: number): Promise<Reservation> {
   const outcome = book.reserve(items, quoteOf(nanoUsd)) ?? (await book.reserveLater(items, quoteOf(nanoUsd)));
   if (outcome instanceof OverBudget) throw new Error('over budget');
   return outcome;

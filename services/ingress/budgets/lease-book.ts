@@ -7,6 +7,7 @@ import type { ScopeName } from '../../../shared/scope.ts';
 import type { Lease } from '../core/holding.ts';
 import { Holding } from '../core/holding.ts';
 import type { Quote } from '../core/quote.ts';
+import type { ApplicableBudget } from '../core/scope-ruling.ts';
 import type { LedgerLeases } from './ledger-leases.ts';
 import { LeaseReports } from './lease-reports.ts';
 import { Reservation } from './reservation.ts';
@@ -28,22 +29,16 @@ const RENEW_EVERY_MS: Millis = 5_000;
 /** Of one message (messages/lease.ts). */
 const MAX_ASKED = 64;
 
-/** One of the hard budgets that a request is charged to. */
-export interface BudgetItem {
-  readonly terms: BudgetTerms;
-  readonly subject: ScopeName;
-}
-
 export type Refusal = NonNullable<LeaseAnswer['refused']>;
 
 /** A budget has too little left for a request, here and everywhere. */
 export class OverBudget {
-  readonly item: BudgetItem;
+  readonly item: ApplicableBudget;
   readonly refusal: Refusal;
   /** What was asked of it, nano-dollars. */
   readonly needNanoUsd: number;
 
-  constructor(item: BudgetItem, refusal: Refusal, needNanoUsd: number) {
+  constructor(item: ApplicableBudget, refusal: Refusal, needNanoUsd: number) {
     this.item = item;
     this.refusal = refusal;
     this.needNanoUsd = needNanoUsd;
@@ -60,7 +55,7 @@ interface Waiter {
 /** Requests that wait for the same budgets, served in the order in which they came; one question at a time is asked for them. */
 interface Line {
   readonly key: string;
-  items: readonly BudgetItem[];
+  items: readonly ApplicableBudget[];
   readonly waiters: Set<Waiter>;
 }
 
@@ -79,7 +74,7 @@ export class LeaseBook {
   readonly #deps: LeaseBookDeps;
   /** By `budget subject`, in the order of their last look (`#room`). */
   readonly #holdings = new Map<string, Holding<Refusal>>();
-  readonly #byItem = new WeakMap<BudgetItem, Holding<Refusal>>();
+  readonly #byItem = new WeakMap<ApplicableBudget, Holding<Refusal>>();
   readonly #lines = new Map<string, Line>();
   readonly #reports: LeaseReports;
   /** What attempts may have cost that ended unheard, oldest first. */
@@ -99,12 +94,12 @@ export class LeaseBook {
   }
 
   /** From what is in memory. undefined: that does not cover it; ask `reserveLater`. */
-  reserve(items: readonly BudgetItem[], quote: Quote): Reservation | undefined {
+  reserve(items: readonly ApplicableBudget[], quote: Quote): Reservation | undefined {
     return this.#reserve(items, quote, true);
   }
 
   /** @param isLast nobody waits behind it, so that more may be asked for ahead of need */
-  #reserve(items: readonly BudgetItem[], quote: Quote, isLast: boolean): Reservation | undefined {
+  #reserve(items: readonly ApplicableBudget[], quote: Quote, isLast: boolean): Reservation | undefined {
     const { clock } = this.#deps;
     const { nanoUsd } = quote;
     // What is free of charge needs no money, not even of a budget that has none.
@@ -132,7 +127,7 @@ export class LeaseBook {
    * From what the ledger grants, and what other ingresses give back.
    * @throws GatewayError(`ledger_unavailable`) when it does not answer in time, `overloaded` when too many wait
    */
-  reserveLater(items: readonly BudgetItem[], quote: Quote): Promise<Reservation | OverBudget> {
+  reserveLater(items: readonly ApplicableBudget[], quote: Quote): Promise<Reservation | OverBudget> {
     const now = this.#deps.clock.now();
     for (const item of items) {
       const refusal = this.#holdings.get(keyOf(item))?.refusalOf(quote.nanoUsd, now);
@@ -327,7 +322,7 @@ export class LeaseBook {
   }
 
   /** By the item, which is the same object for all requests of a caller: a key is put together for the first of them alone. */
-  #known(item: BudgetItem): Holding<Refusal> | undefined {
+  #known(item: ApplicableBudget): Holding<Refusal> | undefined {
     const known = this.#byItem.get(item);
     if (known?.isForgotten === false) return known;
     const holding = this.#holdings.get(keyOf(item));
@@ -382,12 +377,12 @@ export class LeaseBook {
   }
 }
 
-function keyOf({ terms, subject }: BudgetItem): string {
+function keyOf({ terms, subject }: ApplicableBudget): string {
   return `${terms.id} ${subject}`;
 }
 
 /** The one order in which the ledger locks rows. */
-function inOrder(a: BudgetItem, b: BudgetItem): number {
+function inOrder(a: ApplicableBudget, b: ApplicableBudget): number {
   if (a.terms.id !== b.terms.id) return a.terms.id < b.terms.id ? -1 : 1;
   return a.subject < b.subject ? -1 : Number(a.subject > b.subject);
 }

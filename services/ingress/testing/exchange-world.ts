@@ -16,7 +16,7 @@ import { TaskHead } from '../../../shared/messages/task.ts';
 import { loadPriceTable } from '../../../shared/pricing.ts';
 import type { AnsweringServer } from '../../../test/support/answering-server.ts';
 import { testConfig } from '../../../test/support/gateway.ts';
-import type { ActualUse } from '../admission.ts';
+import type { ActualUse } from '../core/limit-terms.ts';
 import type { Cover } from '../budgets/cover.ts';
 import { SlotsAhead } from '../core/slots-ahead.ts';
 import { TranscriptRoom } from '../core/transcript.ts';

@@ -8,8 +8,7 @@ import type {
 import { formatDuration, parseDuration } from '../../../shared/config/duration.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { OnBudgetEnd } from '../../../shared/messages/rules.ts';
-import type { NanoUsd } from '../../../shared/money.ts';
-import { formatDollars, parseUsd } from '../../../shared/money.ts';
+import { formatAmount, parseUsd } from '../../../shared/money.ts';
 import type { BudgetState } from '../budgets/state.ts';
 import { budgetState } from '../budgets/state.ts';
 import type { BudgetChange, BudgetRecord, NewBudget } from '../budgets/store.ts';
@@ -161,10 +160,6 @@ function nanoOf(amount: string): number {
   return Number(parseUsd(amount));
 }
 
-function usd(nano: NanoUsd | number): string {
-  return `${formatDollars(nano)} USD`;
-}
-
 function budgetOf(budget: BudgetRecord): Budget {
   const { raisedByNanoUsd: by, raisedUntilEpochMs: until } = budget;
   return {
@@ -172,13 +167,13 @@ function budgetOf(budget: BudgetRecord): Budget {
     id: budget.id,
     name: budget.name,
     scope: budget.scope,
-    amount: usd(budget.amountNanoUsd),
+    amount: formatAmount(budget.amountNanoUsd),
     per: budget.per === 'rolling' ? { rolling: formatDuration(budget.rollingMs ?? 0) } : budget.per,
     time_zone: budget.timeZone,
     hard: budget.isHard,
     on_limit: onLimitOf(budget.onLimit),
     alert_at: [...budget.alertAt],
-    raise: until === null ? null : { by: usd(by), until: new Date(until).toISOString() },
+    raise: until === null ? null : { by: formatAmount(by), until: new Date(until).toISOString() },
     configured: budget.isConfigured,
     version: budget.version,
     created_at: new Date(budget.createdEpochMs).toISOString(),
@@ -193,11 +188,11 @@ function stateOf(state: BudgetState): StateShown {
   return {
     object: 'budget_state',
     subject: state.subject,
-    limit: usd(limit),
-    spent: usd(spent),
-    reserved: usd(leased),
-    remaining: usd(left > 0n ? left : 0n),
-    excess: usd(state.excessNanoUsd),
+    limit: formatAmount(limit),
+    spent: formatAmount(spent),
+    reserved: formatAmount(leased),
+    remaining: formatAmount(left > 0n ? left : 0n),
+    excess: formatAmount(state.excessNanoUsd),
     since: timeOf(state.startsEpochMs),
     renews_at: timeOf(state.renewsEpochMs),
   };

@@ -1,6 +1,6 @@
 import type { Limit, LIMIT_OPERATIONS, LimitChange as ChangeAsked } from '../../../shared/admin/limits.ts';
 import { formatDuration, parseDuration } from '../../../shared/config/duration.ts';
-import { formatDollars, parseUsd } from '../../../shared/money.ts';
+import { formatAmount, parseUsd } from '../../../shared/money.ts';
 import type { Reach } from '../core/reach.ts';
 import type { LimitChange, LimitRow } from '../limits.ts';
 import { createLimit, getLimit, listLimits, removeLimit, updateLimit } from '../limits.ts';
@@ -82,8 +82,7 @@ function limitOf(row: LimitRow): Limit {
     scope: row.scope,
     requests_per_minute: numberOf(row.requests_per_minute),
     tokens_per_minute: numberOf(row.tokens_per_minute),
-    cost:
-      cost === null || per === null ? null : { amount: `${formatDollars(cost)} USD`, per: formatDuration(Number(per)) },
+    cost: cost === null || per === null ? null : { amount: formatAmount(cost), per: formatDuration(Number(per)) },
     concurrent: numberOf(row.concurrent),
     burst: numberOf(row.burst),
     version: Number(row.version),

@@ -12,6 +12,7 @@ import { crosses } from '../core/thresholds.ts';
 import { nameOfWindow } from '../core/windows.ts';
 import type { Tables } from '../schema.ts';
 import { raiseAlerts } from './alerts.ts';
+import { noteCrossings } from './crossings.ts';
 import type { LeaseRow } from './lease-rows.ts';
 import { changeLeases, readLeases, readOpenLeases } from './lease-rows.ts';
 import { PartSums } from './part-sums.ts';
@@ -99,6 +100,7 @@ export async function chargeBalances(
   const changes = changesOf(before, settlement, moved);
   const after = await changeWindows(tx, changes, { mayExceed: true });
   await parts.write(tx);
+  await noteCrossings(tx, before, after);
   const crossed = changes.filter(({ key, window }) => {
     const current = after.get(nameOfWindow(key));
     const alertAt = budgets.get(key.budgetId)?.alertAt ?? [];

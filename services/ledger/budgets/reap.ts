@@ -5,6 +5,7 @@ import type { NanoUsd } from '../../../shared/money.ts';
 import type { WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
 import type { Database, Tables } from '../schema.ts';
+import { noteCrossings } from './crossings.ts';
 import { changeLeases, readLeases } from './lease-rows.ts';
 import { takeBackRaises } from './store.ts';
 import { changeWindows, databaseEpochMs, epochMsOf, lockWindows, rollWindows } from './window-rows.ts';
@@ -114,8 +115,8 @@ async function rollDue(tx: Transaction<Tables>, now: Millis): Promise<number> {
   const windows = rows.map(({ budget_id: budgetId, subject, rolling_ms }) => {
     return { budgetId, subject, startsAt: -Infinity, rollingMs: Number(rolling_ms) };
   });
-  await lockWindows(tx, windows);
-  await rollWindows(tx, windows, now);
+  const before = await lockWindows(tx, windows);
+  await noteCrossings(tx, before, await rollWindows(tx, windows, now));
   return rows.length;
 }
 
