@@ -5,6 +5,7 @@ import { cubeWith } from './core/cubes.ts';
 import { bucketColumns, quantileOf } from './core/histogram.ts';
 import type { KeptSince, ReportPlan } from './core/report-plan.ts';
 import { planReport } from './core/report-plan.ts';
+import { BUCKETS } from './core/roll-up.ts';
 import type { UsageDimension, UsageFilter } from './core/usage-query.ts';
 import { isTimeDimension, lookedAt } from './core/usage-query.ts';
 import type { Database } from './schema.ts';
@@ -80,8 +81,7 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
   const plan = planReport(time, kept, dimensions.includes('hour'));
   const ranked = await rankGroups(db, { plan, cube, dimensions, query });
   const chosen = ranked?.chosen;
-  const buckets = [...bucketColumns('ttft'), ...bucketColumns('duration')];
-  const sums = [...REPORTED, ...buckets].map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`);
+  const sums = [...REPORTED, ...BUCKETS].map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`);
   const groups = dimensions.flatMap((_, i) => [
     sql`${sql.ref(`by_${i}`)}, `,
     sql`max(${sql.ref(`shown_${i}`)}) as ${sql.ref(`shown_${i}`)}, `,

@@ -1,34 +1,19 @@
 import type { RawBuilder } from 'kysely';
 import { sql } from 'kysely';
+import { USAGE_DIMENSIONS } from '../../shared/usage-dimensions.ts';
 import type { CubeName } from './core/cubes.ts';
 import { CUBES, INTERACTIVE } from './core/cubes.ts';
 import { BOUNDS_MS, bucketColumns } from './core/histogram.ts';
 import type { ReportPlan, Span } from './core/report-plan.ts';
+import { BUCKETS, COUNTERS } from './core/roll-up.ts';
 import type { TimeDimension, UsageDimension, UsageFilter } from './core/usage-query.ts';
-import { COLUMN_OF, isTimeDimension, PLAIN_DIMENSIONS, tagOf } from './core/usage-query.ts';
+import { COLUMN_OF, isTimeDimension, tagOf } from './core/usage-query.ts';
 
 const CANCELLED = 'client_closed_request';
 
 /** Sums of a report's row, under these names. */
-export const REPORTED = [
-  'attempts',
-  'succeeded',
-  'cancelled',
-  'cache_hits',
-  'estimated',
-  'unknown_price',
-  'input_tokens',
-  'cached_input_tokens',
-  'output_tokens',
-  'reasoning_tokens',
-  'queue_ms',
-  'ttft_ms',
-  'duration_ms',
-  'cost_nano_usd',
-] as const;
+export const REPORTED = [...COUNTERS, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
 export type Reported = (typeof REPORTED)[number];
-
-const BUCKETS = [...bucketColumns('ttft'), ...bucketColumns('duration')];
 
 /** A group of a report: `by` tells it apart, `shown` names it. Both are columns of every part. */
 interface GroupedBy {
@@ -163,7 +148,7 @@ export function conditions(
   source: Source,
 ): RawBuilder<boolean> {
   const parts = [sql`true`];
-  for (const name of PLAIN_DIMENSIONS) {
+  for (const name of USAGE_DIMENSIONS) {
     const wanted = filter[name];
     if (wanted === undefined) continue;
     const column = plainColumn(COLUMN_OF[name], source);
@@ -213,7 +198,7 @@ function groupedBy(dimension: UsageDimension, source: Source, time: RawBuilder<u
   if (isTimeDimension(dimension)) return same(timeText(dimension, time));
   const tag = tagOf(dimension);
   if (tag !== undefined) return same(source === 'groups' ? sql`tag_value` : sql`tags ->> ${sql.lit(tag)}`);
-  const name = PLAIN_DIMENSIONS.find((known) => known === dimension);
+  const name = USAGE_DIMENSIONS.find((known) => known === dimension);
   if (name === undefined) throw new RangeError(`"${dimension}" is no dimension`);
   if (name === 'key') return { by: sql`key_id`, shown: sql`max(key_name)` };
   return same(plainColumn(COLUMN_OF[name], source));
