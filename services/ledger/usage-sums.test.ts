@@ -217,7 +217,7 @@ test('the top groups are those of the whole time, each with its whole series', a
   }
 });
 
-test('rollups hold each attempt once in the cube of keys and in that of users, once for each tag in that of tags', async () => {
+test('rollups hold each attempt once in the cubes of keys, users and teams, once for each tag in that of tags', async () => {
   const rows = await db
     .selectFrom('usage_hourly')
     .select(['cube', ({ fn }) => fn.sum<bigint>('attempts').as('attempts')])
@@ -225,5 +225,5 @@ test('rollups hold each attempt once in the cube of keys and in that of users, o
     .orderBy('cube')
     .execute();
   const tags = events.reduce((sum, event) => sum + Object.keys(event.tags ?? {}).length, 0);
-  expect(rows.map(({ attempts }) => Number(attempts))).toEqual([events.length, events.length, tags]);
+  expect(rows.map(({ attempts }) => Number(attempts))).toEqual([events.length, events.length, tags, events.length]);
 });
