@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { UsageDimension } from '../../services/ledger/core/usage-query.ts';
-import { parseDimension, PLAIN_DIMENSIONS, TIME_DIMENSIONS } from '../../services/ledger/core/usage-query.ts';
+import { parseDimension, TIME_DIMENSIONS } from '../../services/ledger/core/usage-query.ts';
 import type { ExportFormat } from '../../services/ledger/write-attempts.ts';
 import { EXPORT_FORMATS } from '../../services/ledger/write-attempts.ts';
+import { USAGE_DIMENSIONS } from '../../shared/usage-dimensions.ts';
 import { loadCommandConfig, positiveInteger, withConfigOptions, withJson } from './options.ts';
 import { note } from './terminal.ts';
 import type { FilterFlags } from './usage-filter.ts';
@@ -89,7 +90,7 @@ async function usageCommand(flags: Flags): Promise<void> {
   });
 }
 
-const DIMENSIONS = [...PLAIN_DIMENSIONS, 'tag:<name>', ...TIME_DIMENSIONS].join(', ');
+const DIMENSIONS = [...USAGE_DIMENSIONS, 'tag:<name>', ...TIME_DIMENSIONS].join(', ');
 
 function dimensionList(text: string): UsageDimension[] {
   if (text === 'none') return [];

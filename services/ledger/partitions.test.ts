@@ -153,9 +153,17 @@ test('sums of before and after a release are the same groups', async () => {
   await migrate(database.url, log);
   const old = { ...{ keyId: 'key_1', keyName: 'old', team: 'blue', model: 'm', deployment: 'p/m', provider: 'p' } };
   await recordEvents(db, [usageEvent({ ...old, startedEpochMs: Date.UTC(2026, 10, 1), error: null })]);
-  const groups = await db.selectFrom('usage_groups').select('team').where('team', '=', 'blue').execute();
-  // One of keys, one of users.
-  expect(groups).toHaveLength(2);
+  const groups = await db
+    .selectFrom('usage_groups')
+    .select('cube')
+    .where('team', '=', 'blue')
+    .orderBy('cube')
+    .execute();
+  expect(groups.map(({ cube }) => cube)).toEqual([1, 2, 4, 5]);
+  for (const exactUpToAttempts of [0, Infinity])
+    expect(await reportUsage(db, { groupBy: ['key'], team: 'blue', exactUpToAttempts })).toMatchObject([
+      { attempts: 4, costNanoUsd: 270_023n },
+    ]);
 });
 
 test('a report in the name of the ledger may record again what the last release already had', async () => {

@@ -161,6 +161,13 @@ test('ledgers that count in the same groups at once do not deadlock, and every c
       .executeTakeFirstOrThrow();
     expect(Number(sum)).toBe(24 * 200);
   }
+  const { sum } = await db
+    .selectFrom('usage_user_costs')
+    .innerJoin('usage_groups', 'id', 'group_id')
+    .where('team', 'like', 'deadlock-%')
+    .select(({ fn }) => fn.sum<bigint>('attempts').as('sum'))
+    .executeTakeFirstOrThrow();
+  expect(Number(sum)).toBe(24 * 200);
 });
 
 test.each([

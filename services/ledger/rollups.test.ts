@@ -28,7 +28,7 @@ test('a group’s text is the one that Postgres gives its row', async () => {
     fc.asyncProperty(group, async (values) => {
       const columns = sql.join(values.map((each) => sql`${each}::text`));
       const { rows } = await sql<{ text: string }>`select row(2::smallint, ${columns})::text as text`.execute(db);
-      expect(groupText({ cube: 'user', group: values })).toBe(rows[0]?.text);
+      expect(groupText(2, values)).toBe(rows[0]?.text);
     }),
     { numRuns: 200 },
   );

@@ -2,9 +2,10 @@ import { hash } from 'node:crypto';
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
-import { GROUP_COLUMNS } from './core/cubes.ts';
-import type { Delta } from './core/roll-up.ts';
-import { BUCKETS, COUNTERS, cubeId, rollUp } from './core/roll-up.ts';
+import type { Group } from './core/cubes.ts';
+import { GROUP_COLUMNS, neighbours, neighboursOf, RANKED_USERS } from './core/cubes.ts';
+import type { Delta, UserCosts } from './core/roll-up.ts';
+import { BUCKETS, costsOfUsers, COUNTERS, cubeId, rollUp } from './core/roll-up.ts';
 import type { Tables } from './schema.ts';
 
 /** Every sum of a rollup row. */
@@ -50,6 +51,15 @@ const tailOf = (days: string) =>
     on conflict (cube, day, group_id) do update set ${ADDED}`);
 const TAIL = { oneHour: tailOf(DAY_OF_ONE_HOUR), hours: tailOf(DAY_OF_HOURS) };
 
+const USER_COSTS = {
+  head: sql.raw(`
+    insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
+    select (to_timestamp(starts_ms / 1000) at time zone 'UTC')::date, group_id, attempts, cost from json_to_recordset(`),
+  tail: sql.raw(`) as delta(starts_ms bigint, group_id uuid, attempts bigint, cost numeric) order by 1, 2
+    on conflict (starts_on, group_id) do update
+      set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`),
+};
+
 const GROUPS = {
   head: sql.raw(`insert into usage_groups (id, cube, ${GROUP_COLUMNS.join(', ')}) select * from json_to_recordset(`),
   tail: sql.raw(
@@ -71,15 +81,58 @@ export async function addToRollups(transaction: Transaction<Tables>, fresh: read
 /** As `addToRollups`, for sums that are there already. */
 export async function addDeltas(transaction: Transaction<Tables>, deltas: readonly Delta[]): Promise<void> {
   if (deltas.length === 0) return;
-  const rows = deltas.map((delta) => ({ delta, id: hash('md5', delta.groupText) }));
-  await addGroups(transaction, new Map(rows.map(({ delta, id }) => [id, delta])));
-  const read = JSON.stringify(rows.map(({ delta, id }) => rowOf(delta, id)));
+  const idOf = groupIds();
+  const groups = new Map<string, NumberedGroup>();
+  const rows = deltas.map((delta) => {
+    const id = idOf(delta);
+    groups.set(id, { cube: cubeId(delta), group: delta.group });
+    return rowOf(delta, id);
+  });
+  const users = costsOfUsers(deltas).map((costs) => {
+    const id = idOf(costs);
+    groups.set(id, { cube: RANKED_USERS.id, group: costs.group });
+    return costRowOf(costs, id);
+  });
+  await addGroups(transaction, groups);
   const isOneHour = deltas.every(({ hourMs }) => hourMs === deltas[0]?.hourMs);
-  await sql`${head}${read}${isOneHour ? TAIL.oneHour : TAIL.hours}`.execute(transaction);
+  await sql`${head}${JSON.stringify(rows)}${isOneHour ? TAIL.oneHour : TAIL.hours}`.execute(transaction);
+  await sql`${USER_COSTS.head}${JSON.stringify(users)}${USER_COSTS.tail}`.execute(transaction);
+}
+
+/**
+ * A group's id is a hash. It begins with one of the team (of tags: of the tag's name), so that the groups of a team lie side
+ * by side in every index, and as far as they were made at once in the tables: what a team asks reads its own rows.
+ */
+function groupIds(): (of: { readonly group: Group; readonly groupText: string }) => string {
+  const prefixes = new Map<string, string>();
+  return ({ group, groupText }) => {
+    const text = neighboursOf(group);
+    let prefix = prefixes.get(text);
+    if (prefix === undefined) prefixes.set(text, (prefix = prefixOf(text)));
+    return prefix + hash('md5', groupText).slice(PREFIX);
+  };
+}
+
+/** Hexadecimal digits of an id. */
+const PREFIX = 8;
+
+function prefixOf(text: string): string {
+  return hash('md5', text).slice(0, PREFIX);
+}
+
+/** The ids of a team's or a tag's groups lie within these, and few others do. */
+export function idsOf(tagOrTeam: string | null): { readonly first: string; readonly last: string } {
+  const prefix = prefixOf(neighbours(tagOrTeam));
+  return { first: prefix.padEnd(32, '0'), last: prefix.padEnd(32, 'f') };
+}
+
+interface NumberedGroup {
+  readonly cube: number;
+  readonly group: Group;
 }
 
 /** Nearly all are there already: those are looked up, and no more. */
-async function addGroups(transaction: Transaction<Tables>, groups: ReadonlyMap<string, Delta>): Promise<void> {
+async function addGroups(transaction: Transaction<Tables>, groups: ReadonlyMap<string, NumberedGroup>): Promise<void> {
   // Nobody takes away unused groups between our look and our count (retention.ts).
   await sql`lock table usage_groups in row exclusive mode`.execute(transaction);
   const { rows } = await sql<{ id: string }>`
@@ -87,11 +140,14 @@ async function addGroups(transaction: Transaction<Tables>, groups: ReadonlyMap<s
     where not exists (select from usage_groups where usage_groups.id = wanted.id)`.execute(transaction);
   if (rows.length === 0) return;
   const fresh = rows.map(({ id }) => {
-    const delta = groups.get(id);
-    const values = GROUP_COLUMNS.map((column, i) => [column, delta?.group[i] ?? null]);
-    return { id, cube: delta && cubeId(delta), ...Object.fromEntries(values) } as object;
+    const { cube, group = [] }: Partial<NumberedGroup> = groups.get(id) ?? {};
+    return { id, cube, ...Object.fromEntries(GROUP_COLUMNS.map((column, i) => [column, group[i] ?? null])) };
   });
   await sql`${GROUPS.head}${JSON.stringify(fresh)}${GROUPS.tail}`.execute(transaction);
+}
+
+function costRowOf({ startsMs, attempts, costNanoUsd }: UserCosts, id: string): object {
+  return { starts_ms: startsMs, group_id: id, attempts, cost: String(costNanoUsd) };
 }
 
 /** As `RECORDSET` reads it. */

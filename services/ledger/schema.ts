@@ -85,7 +85,7 @@ export interface CorrectionsTable {
 /** What `usage_hourly` and `usage_daily` sum (rollups.ts): one row for each combination of values. */
 export interface UsageGroupsTable extends Record<GroupColumn, string | null> {
   id: string;
-  /** Of core/cubes.ts. */
+  /** Of core/cubes.ts: a cube, or the groups of `usage_user_costs`. */
   cube: number;
 }
 
@@ -104,6 +104,14 @@ export interface UsageHourlyTable extends RollupTable {
 /** Of the attempts that began on a day (UTC). */
 export interface UsageDailyTable extends RollupTable {
   day: Date;
+}
+
+/** What users cost, by four days (core/roll-up.ts): to find the dearest by. */
+export interface UsageUserCostsTable {
+  starts_on: Date;
+  group_id: string;
+  attempts: bigint;
+  cost_nano_usd: bigint;
 }
 
 /** From when on rows are complete: what was before has been dropped. No row: nothing has. */
@@ -334,6 +342,7 @@ export interface Tables {
   usage_groups: UsageGroupsTable;
   usage_hourly: UsageHourlyTable;
   usage_daily: UsageDailyTable;
+  usage_user_costs: UsageUserCostsTable;
   retention_marks: RetentionMarksTable;
   api_keys: ApiKeysTable;
   poisoned_events: PoisonedEventsTable;

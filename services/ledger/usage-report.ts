@@ -3,12 +3,14 @@ import { sql } from 'kysely';
 import type { CubeName } from './core/cubes.ts';
 import { cubeWith } from './core/cubes.ts';
 import { bucketColumns, quantileOf } from './core/histogram.ts';
-import type { KeptSince, ReportPlan } from './core/report-plan.ts';
+import type { KeptSince } from './core/report-plan.ts';
 import { planReport } from './core/report-plan.ts';
+import { BUCKETS } from './core/roll-up.ts';
 import type { UsageDimension, UsageFilter } from './core/usage-query.ts';
 import { isTimeDimension, lookedAt } from './core/usage-query.ts';
+import { rankGroups } from './rank-groups.ts';
 import type { Database } from './schema.ts';
-import type { ChosenGroup, Reported } from './usage-sums.ts';
+import type { Reported } from './usage-sums.ts';
 import { counted, isOneOf, REPORTED, rolledUp } from './usage-sums.ts';
 
 export interface UsageQuery extends UsageFilter {
@@ -57,8 +59,6 @@ export interface UsageRow {
 }
 
 const DEFAULT_ROWS = 1_000;
-/** More groups are read with all others at once. */
-const MAX_RANKED = 100;
 const MAX_ROWS = 100_000;
 /** That takes some tens of milliseconds. */
 const EXACT_UP_TO_ATTEMPTS = 10_000;
@@ -74,27 +74,53 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
   const { columns, tags } = lookedAt(dimensions, query);
   const cube = tags.length > 1 ? undefined : cubeWith(columns);
   if (cube === undefined) return countUsage(db, dimensions, query);
+  return db.transaction().execute(async (transaction) => {
+    await SETTINGS.execute(transaction);
+    return addUpUsage(transaction, cube, dimensions, query);
+  });
+}
 
+/**
+ * Of this transaction alone. Thousands of groups of fifty sums each are added up in memory, by hashes; with the 4 MB that are
+ * the default all rows were sorted on disk first. Postgres takes a group to have few rows, where it has one for each day: it
+ * would look up each by itself. And reports are too short for what a compiler or another process would take to begin.
+ */
+const SETTINGS = sql`
+  select set_config('work_mem', '32MB', true), set_config('enable_sort', 'off', true),
+    set_config('enable_nestloop', 'off', true), set_config('max_parallel_workers_per_gather', '0', true),
+    set_config('jit', 'off', true)`;
+
+/** From the rollups. */
+async function addUpUsage(
+  db: Database,
+  cube: CubeName,
+  dimensions: readonly UsageDimension[],
+  query: UsageQuery,
+): Promise<UsageRow[]> {
   const kept = await readKeptSince(db);
   const time = { fromMs: query.sinceEpochMs ?? -Infinity, toMs: query.untilEpochMs ?? Infinity };
   const plan = planReport(time, kept, dimensions.includes('hour'));
-  const ranked = await rankGroups(db, { plan, cube, dimensions, query });
+  const manyAttempts = query.exactUpToAttempts ?? EXACT_UP_TO_ATTEMPTS;
+  const ranked = await rankGroups(db, { plan, kept, cube, dimensions, query, manyAttempts });
   const chosen = ranked?.chosen;
-  const buckets = [...bucketColumns('ttft'), ...bucketColumns('duration')];
-  const sums = [...REPORTED, ...buckets].map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`);
+  const sums = [
+    ...REPORTED.map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`),
+    // Most are empty, and nothing is read faster than nought.
+    ...BUCKETS.map((name) => sql`nullif(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`),
+  ];
   const groups = dimensions.flatMap((_, i) => [
     sql`${sql.ref(`by_${i}`)}, `,
     sql`max(${sql.ref(`shown_${i}`)}) as ${sql.ref(`shown_${i}`)}, `,
   ]);
-  const by = dimensions.length === 0 ? sql`()` : sql.join(dimensions.map((_, i) => sql.ref(`by_${i}`)));
+  const names = dimensions.map((_, i) => sql.ref(`by_${i}`));
+  const by = names.length === 0 ? sql`()` : sql.join(names);
   const summed = sql`
     select ${sql.join(groups, sql``)} ${sql.join(sums)}, coalesce(sum(sum(attempts)) over (), 0) as all_attempts
     from (${rolledUp(plan, cube, dimensions, query, { chosen })}) as parts
-    where ${chosen === undefined ? sql`true` : isOneOf(dimensions.map(byOf), chosen)} group by ${by}`;
+    where ${chosen === undefined ? sql`true` : isOneOf(names, chosen)} group by ${by}`;
   const rows = await execute<RolledUpRow>(db, ordered(summed, dimensions, query));
 
-  const isFew =
-    Number(ranked?.attempts ?? rows[0]?.all_attempts ?? 0n) <= (query.exactUpToAttempts ?? EXACT_UP_TO_ATTEMPTS);
+  const isFew = Number(ranked?.attempts ?? rows[0]?.all_attempts ?? 0n) <= manyAttempts;
   if (isFew && time.fromMs >= kept.attempts) return countUsage(db, dimensions, query);
   return rows.map((row) => {
     const of = (measure: 'ttft' | 'duration'): number[] => bucketColumns(measure).map((name) => Number(row[name]));
@@ -104,45 +130,6 @@ export async function reportUsage(db: Database, query: UsageQuery): Promise<Usag
       areQuantilesRough: true,
     });
   });
-}
-
-interface Ranked {
-  /** The dearest groups. */
-  readonly chosen: readonly ChosenGroup[];
-  /** Of all groups. */
-  readonly attempts: bigint;
-}
-
-/**
- * The dearest groups of the whole time, by two sums of fifty: all others are then read of the few groups that are told.
- * undefined: no such choice is asked for.
- */
-async function rankGroups(
-  db: Database,
-  of: { plan: ReportPlan; cube: CubeName; dimensions: readonly UsageDimension[]; query: UsageQuery },
-): Promise<Ranked | undefined> {
-  const { plan, cube, dimensions, query } = of;
-  const plain = dimensions.filter((dimension) => !isTimeDimension(dimension));
-  if (query.top === undefined || query.top > MAX_RANKED || plain.length === 0) return undefined;
-  const by = sql.join(plain.map(byOf));
-  const parts = rolledUp(plan, cube, plain, query, { sums: ['cost_nano_usd', 'attempts'], hasHistograms: false });
-  const rows = await execute<RankedRow>(
-    db,
-    sql`
-      select ${by}, sum(sum(attempts)) over () as all_attempts from (${parts}) as parts group by ${by}
-      order by sum(cost_nano_usd) desc, ${by} limit ${query.top}`,
-  );
-  const chosen = rows.map((row) =>
-    dimensions.map((dimension) => {
-      const place = plain.findIndex((each) => each === dimension);
-      return place < 0 ? undefined : row[`by_${place}`];
-    }),
-  );
-  return { chosen, attempts: rows[0]?.all_attempts ?? 0n };
-}
-
-function byOf(_: UsageDimension, i: number): RawBuilder<unknown> {
-  return sql.ref(`by_${i}`);
 }
 
 /** From the attempts, one by one. */
@@ -191,8 +178,6 @@ async function execute<Row>(db: Database, query: RawBuilder<unknown>): Promise<R
   const { rows } = await sql<Row>`${query}`.execute(db);
   return rows;
 }
-
-type RankedRow = { all_attempts: bigint } & Readonly<Record<`by_${number}`, string | null>>;
 
 /** `int8` and `numeric` are bigint (database.ts). */
 type ReportedRow = Record<Reported, bigint> & Readonly<Record<`shown_${number}`, string | null>>;

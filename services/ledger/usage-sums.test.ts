@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../shared/log.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import { seeded } from '../../shared/testing/seeded.ts';
+import type { PlainDimension } from '../../shared/usage-dimensions.ts';
 import type { TestDatabase } from '../../test/support/fresh.ts';
 import { freshDatabase } from '../../test/support/fresh.ts';
-import type { PlainDimension, UsageDimension } from './core/usage-query.ts';
+import type { UsageDimension } from './core/usage-query.ts';
 import { openDatabase } from './database.ts';
 import { migrate } from './migrate.ts';
 import { recordEvents } from './record.ts';
@@ -216,7 +217,7 @@ test('the top groups are those of the whole time, each with its whole series', a
   }
 });
 
-test('rollups hold each attempt once in the cube of keys and in that of users, once for each tag in that of tags', async () => {
+test('rollups hold each attempt once in the cubes of keys, users and teams, once for each tag in that of tags', async () => {
   const rows = await db
     .selectFrom('usage_hourly')
     .select(['cube', ({ fn }) => fn.sum<bigint>('attempts').as('attempts')])
@@ -224,5 +225,5 @@ test('rollups hold each attempt once in the cube of keys and in that of users, o
     .orderBy('cube')
     .execute();
   const tags = events.reduce((sum, event) => sum + Object.keys(event.tags ?? {}).length, 0);
-  expect(rows.map(({ attempts }) => Number(attempts))).toEqual([events.length, events.length, tags]);
+  expect(rows.map(({ attempts }) => Number(attempts))).toEqual([events.length, events.length, tags, events.length]);
 });

@@ -1,34 +1,20 @@
 import type { RawBuilder } from 'kysely';
 import { sql } from 'kysely';
+import { USAGE_DIMENSIONS } from '../../shared/usage-dimensions.ts';
 import type { CubeName } from './core/cubes.ts';
 import { CUBES, INTERACTIVE } from './core/cubes.ts';
 import { BOUNDS_MS, bucketColumns } from './core/histogram.ts';
 import type { ReportPlan, Span } from './core/report-plan.ts';
+import { BUCKETS, COUNTERS } from './core/roll-up.ts';
 import type { TimeDimension, UsageDimension, UsageFilter } from './core/usage-query.ts';
-import { COLUMN_OF, isTimeDimension, PLAIN_DIMENSIONS, tagOf } from './core/usage-query.ts';
+import { COLUMN_OF, isTimeDimension, lookedAt, tagOf } from './core/usage-query.ts';
+import { idsOf } from './rollups.ts';
 
 const CANCELLED = 'client_closed_request';
 
 /** Sums of a report's row, under these names. */
-export const REPORTED = [
-  'attempts',
-  'succeeded',
-  'cancelled',
-  'cache_hits',
-  'estimated',
-  'unknown_price',
-  'input_tokens',
-  'cached_input_tokens',
-  'output_tokens',
-  'reasoning_tokens',
-  'queue_ms',
-  'ttft_ms',
-  'duration_ms',
-  'cost_nano_usd',
-] as const;
+export const REPORTED = [...COUNTERS, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
 export type Reported = (typeof REPORTED)[number];
-
-const BUCKETS = [...bucketColumns('ttft'), ...bucketColumns('duration')];
 
 /** A group of a report: `by` tells it apart, `shown` names it. Both are columns of every part. */
 interface GroupedBy {
@@ -70,36 +56,71 @@ export function rolledUp(
   filter: UsageFilter,
   { sums: wanted = REPORTED, hasHistograms = true, chosen }: Wanted = {},
 ): RawBuilder<unknown> {
-  const parts = [
+  const read = [
+    ...new Set(wanted.map((name) => (name === 'succeeded' || name === 'cancelled' ? 'attempts' : name))),
+    ...(hasHistograms ? BUCKETS : []),
+  ];
+  const isSeries = dimensions.some(isTimeDimension);
+  const rows = [
     ...(plan.days === undefined
       ? []
-      : [rollupPart('usage_daily', sql`day::timestamp at time zone 'UTC'`, dayWithin(plan.days))]),
-    ...plan.hours.map((span) => rollupPart('usage_hourly', sql`hour`, within(sql`hour`, span))),
+      : [rowsOf('usage_daily', sql`day::timestamp at time zone 'UTC'`, dateWithin(sql`day`, plan.days))]),
+    ...plan.hours.map((span) => rowsOf('usage_hourly', sql`hour`, within(sql`hour`, span))),
+  ];
+  const parts = [
+    ...(rows.length === 0 ? [] : [rollupsPart(sql.join(rows, sql` union all `))]),
     ...plan.attempts.map((span) => attemptsPart(dimensions, filter, span, wanted, hasHistograms)),
   ];
   return parts.length === 0
     ? attemptsPart(dimensions, filter, { fromMs: 0, toMs: 0 }, wanted, hasHistograms)
     : sql.join(parts, sql` union all `);
 
-  function rollupPart(table: string, bucket: RawBuilder<unknown>, isWithin: RawBuilder<unknown>): RawBuilder<unknown> {
-    const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', bucket));
-    const sums = wanted.map((name) => sql`${sumOfRollups(name)} as ${sql.ref(name)}`);
-    const buckets = (hasHistograms ? BUCKETS : []).map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`);
+  function rowsOf(table: string, time: RawBuilder<unknown>, isWithin: RawBuilder<unknown>): RawBuilder<unknown> {
+    return sql`
+      select group_id, ${isSeries ? sql`${time} as time, ` : sql``} ${sql.join(read.map((name) => sql.ref(name)))}
+      from ${sql.table(table)} where cube = ${sql.lit(CUBES[cube].id)} and ${isWithin} and ${isOfGroups()}`;
+  }
+
+  /**
+   * Rows are added up by their groups' ids first: what the groups are called is then looked at once for each, not for each of
+   * its hours. A series has a row for each of its times anyway.
+   */
+  function rollupsPart(all: RawBuilder<unknown>): RawBuilder<unknown> {
+    const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', sql`time`));
+    const added = read.map((name) => sql`${whole(name, sql`sum(${sql.ref(name)})`)} as ${sql.ref(name)}`);
+    const once = isSeries ? all : sql`select group_id, ${sql.join(added)} from (${all}) as every group by group_id`;
+    const sums = wanted.map((name) => sql`${whole(name, sumOfRollups(name))} as ${sql.ref(name)}`);
+    const buckets = (hasHistograms ? BUCKETS : []).map(
+      (name) => sql`${whole(name, sql`sum(${sql.ref(name)})`)} as ${sql.ref(name)}`,
+    );
     return sql`
       select ${columns(grouped)} ${sql.join([...sums, ...buckets])}
-      from ${sql.table(table)} as sums join usage_groups on usage_groups.id = sums.group_id
-      where sums.cube = ${sql.lit(CUBES[cube].id)} and ${isWithin} and ${conditions(filter, dimensions, 'groups')} and ${isOfChosen()}
+      from (${once}) as sums join usage_groups on usage_groups.id = sums.group_id
+      where ${isGroup()}
       group by ${groupings(grouped)}`;
   }
 
-  /** Their ids first: few rows are then read by the index, of each day. */
-  function isOfChosen(): RawBuilder<unknown> {
-    if (chosen === undefined) return sql`true`;
+  /**
+   * Rows of groups that may be meant; of the few chosen no others. The groups of a team or a tag are found by the first part
+   * of their ids, for they lie side by side. Which of them are meant is seen when they are added up.
+   */
+  function isOfGroups(): RawBuilder<unknown> {
+    const tags = dimensions.flatMap((dimension) => tagOf(dimension) ?? []);
+    const [tag] = [...tags, ...Object.keys(filter.tags ?? {})];
+    const ids = sql`select id from usage_groups where ${isGroup()}`;
+    if (chosen !== undefined || filter.user !== undefined) return sql`group_id = any(array(${ids}))`;
+    const neighbours = tag ?? filter.team;
+    if (neighbours !== undefined) {
+      const { first, last } = idsOf(neighbours);
+      return sql`group_id between ${first}::uuid and ${last}::uuid`;
+    }
+    return lookedAt([], filter).columns.length === 0 ? sql`true` : sql`group_id in (${ids})`;
+  }
+
+  function isGroup(): RawBuilder<unknown> {
     const by = dimensions.map((dimension) => groupedBy(dimension, 'groups', sql`null::timestamptz`).by);
-    return sql`sums.group_id = any(array(
-      select id from usage_groups
-      where cube = ${sql.lit(CUBES[cube].id)} and ${conditions(filter, dimensions, 'groups')} and ${isOneOf(by, chosen)}
-    ))`;
+    return sql`usage_groups.cube = ${sql.lit(CUBES[cube].id)} and ${conditions(filter, dimensions, 'groups')}
+      and ${chosen === undefined ? sql`true` : isOneOf(by, chosen)}`;
   }
 }
 
@@ -163,7 +184,7 @@ export function conditions(
   source: Source,
 ): RawBuilder<boolean> {
   const parts = [sql`true`];
-  for (const name of PLAIN_DIMENSIONS) {
+  for (const name of USAGE_DIMENSIONS) {
     const wanted = filter[name];
     if (wanted === undefined) continue;
     const column = plainColumn(COLUMN_OF[name], source);
@@ -188,15 +209,15 @@ export function within(column: RawBuilder<unknown>, { fromMs, toMs }: Span): Raw
 }
 
 /** As `within`, for a column of the type date and a span of whole days. */
-function dayWithin({ fromMs, toMs }: Span): RawBuilder<boolean> {
+export function dateWithin(column: RawBuilder<unknown>, { fromMs, toMs }: Span): RawBuilder<boolean> {
   const date = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   const parts = [sql`true`];
-  if (fromMs > -Infinity) parts.push(sql`day >= ${date(fromMs)}::date`);
-  if (toMs < Infinity) parts.push(sql`day < ${date(toMs)}::date`);
+  if (fromMs > -Infinity) parts.push(sql`${column} >= ${date(fromMs)}::date`);
+  if (toMs < Infinity) parts.push(sql`${column} < ${date(toMs)}::date`);
   return sql<boolean>`${sql.join(parts, sql` and `)}`;
 }
 
-function columns(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
+export function columns(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
   return sql.join(
     grouped.map(({ by, shown }, i) => sql`${by} as ${sql.ref(`by_${i}`)}, ${shown} as ${sql.ref(`shown_${i}`)}, `),
     sql``,
@@ -204,16 +225,16 @@ function columns(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
 }
 
 /** `()` is the group of everything, which is there even when nothing is. */
-function groupings(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
+export function groupings(grouped: readonly GroupedBy[]): RawBuilder<unknown> {
   return grouped.length === 0 ? sql`()` : sql.join(grouped.map((_, i) => sql.lit(2 * i + 1)));
 }
 
 /** Two keys may have had one name, one after the other. */
-function groupedBy(dimension: UsageDimension, source: Source, time: RawBuilder<unknown>): GroupedBy {
+export function groupedBy(dimension: UsageDimension, source: Source, time: RawBuilder<unknown>): GroupedBy {
   if (isTimeDimension(dimension)) return same(timeText(dimension, time));
   const tag = tagOf(dimension);
   if (tag !== undefined) return same(source === 'groups' ? sql`tag_value` : sql`tags ->> ${sql.lit(tag)}`);
-  const name = PLAIN_DIMENSIONS.find((known) => known === dimension);
+  const name = USAGE_DIMENSIONS.find((known) => known === dimension);
   if (name === undefined) throw new RangeError(`"${dimension}" is no dimension`);
   if (name === 'key') return { by: sql`key_id`, shown: sql`max(key_name)` };
   return same(plainColumn(COLUMN_OF[name], source));
@@ -239,6 +260,11 @@ function hasTag(tag: string, source: Source, value?: string): RawBuilder<unknown
   if (source === 'groups')
     return value === undefined ? sql`tag_name = ${tag}` : sql`(tag_name = ${tag} and tag_value = ${value})`;
   return value === undefined ? sql`tags ->> ${tag} is not null` : sql`tags ->> ${tag} = ${value}`;
+}
+
+/** A sum of bigint is numeric, which takes five times as long to add up again. Money alone may need it. */
+function whole(name: string, sum: RawBuilder<unknown>): RawBuilder<unknown> {
+  return name === 'cost_nano_usd' ? sum : sql`(${sum})::bigint`;
 }
 
 function sumOfRollups(name: Reported): RawBuilder<unknown> {

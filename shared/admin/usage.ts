@@ -1,27 +1,10 @@
 import { z } from 'zod';
 import { parseUsd } from '../money.ts';
 import { MAX_RATE } from '../pricing.ts';
+import { USAGE_DIMENSIONS } from '../usage-dimensions.ts';
 import { Name, Timestamp } from './fields.ts';
 import { changing, reading } from './operation.ts';
 import { MANAGERS, READERS } from './roles.ts';
-
-/** Dimensions as the ledger knows them; `tag:project` is the values of one tag. */
-export const USAGE_DIMENSIONS = [
-  'organisation',
-  'team',
-  'user',
-  'key',
-  'feature',
-  'model',
-  'route',
-  'deployment',
-  'provider',
-  'endpoint',
-  'lane',
-  'variant',
-  'reason',
-  'error',
-] as const;
 
 const MAX_DIMENSIONS = 4;
 const TAG_DIMENSION = /^tag:[^,=]{1,64}$/;

@@ -3,7 +3,8 @@ import { cubeWith } from './cubes.ts';
 import type { GroupColumn } from './cubes.ts';
 
 test.each<{ columns: GroupColumn[]; cube: string | undefined; why: string }>([
-  { columns: [], cube: 'main', why: 'the sum of all is that of the fewest groups' },
+  { columns: [], cube: 'team', why: 'the sum of all is that of the fewest groups' },
+  { columns: ['team', 'error'], cube: 'team', why: 'all others know these too, and have more groups' },
   { columns: ['team', 'model', 'error'], cube: 'main', why: 'users know these too, and there are more of them' },
   { columns: ['route', 'deployment'], cube: 'main', why: 'nobody else does' },
   { columns: ['user_id', 'team'], cube: 'user', why: 'nobody else does' },

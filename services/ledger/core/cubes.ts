@@ -26,8 +26,9 @@ export type GroupColumn = (typeof GROUP_COLUMNS)[number];
 export const INTERACTIVE = 'interactive';
 
 /**
- * The rollups are three cubes. Users and tags have their own, with few other columns: there may be millions of users, and an
- * attempt has up to sixteen tags, so in one cube with everything there would be as many groups as attempts.
+ * The rollups are four cubes. Users and tags have their own, with few other columns: there may be millions of users, and an
+ * attempt has up to sixteen tags, so in one cube with everything there would be as many groups as attempts. Teams have one
+ * because most of what is asked needs no more, and it has some thirtieth of the rows of `main`.
  */
 export const CUBES = {
   main: {
@@ -40,8 +41,15 @@ export const CUBES = {
   user: { id: 2, columns: ['organisation', 'team', 'user_id', 'model', 'error'] },
   /** An attempt is in it once for each of its tags, and not at all without one. */
   tag: { id: 3, columns: ['tag_name', 'tag_value', 'organisation', 'team', 'model', 'error'] },
+  team: { id: 4, columns: ['organisation', 'team', 'error'] },
 } as const satisfies Record<string, { id: number; columns: readonly GroupColumn[] }>;
 export type CubeName = keyof typeof CUBES;
+
+/** Groups of users whatever their models and errors, to find the dearest by: what they cost, in `usage_user_costs`. */
+export const RANKED_USERS = { id: 5, columns: ['organisation', 'team', 'user_id'] } as const satisfies {
+  id: number;
+  columns: readonly GroupColumn[];
+};
 
 /** Values in the order of `GROUP_COLUMNS`; what the cube does not know is null. */
 export type Group = readonly (string | null)[];
@@ -64,6 +72,7 @@ export function groupsOf(event: UsageRecorded): GroupOf[] {
   const groups: GroupOf[] = [
     { cube: 'main', group: [organisation, team, null, keyId, keyName, feature, null, null, model, route, deployment, provider, endpoint, lane, variant, reason, error] },
     { cube: 'user', group: [organisation, team, event.user ?? null, null, null, null, null, null, model, null, null, null, null, null, null, null, error] },
+    { cube: 'team', group: [organisation, team, null, null, null, null, null, null, null, null, null, null, null, null, null, null, error] },
   ];
   const tags = event.tags ?? {};
   for (const name in tags) {
@@ -75,12 +84,29 @@ export function groupsOf(event: UsageRecorded): GroupOf[] {
 
 /**
  * A group as Postgres writes a row, `row(cube, organisation, …)::text`: the same for the same group at every ledger and in SQL,
- * whatever its values. Its MD5 is the group's id.
+ * whatever its values. Its id is made of it (rollups.ts).
  */
-export function groupText({ cube, group }: GroupOf): string {
-  let text = `(${CUBES[cube].id}`;
-  for (const value of group) text += value === null ? ',' : `,${rowField(value)}`;
-  return `${text})`;
+export function groupText(cubeId: number, group: Group): string {
+  return rowText([String(cubeId), ...group]);
+}
+
+const TEAM = GROUP_COLUMNS.indexOf('team');
+const TAG_NAME = GROUP_COLUMNS.indexOf('tag_name');
+
+/** The first part of a group's id is made of it: that of the tag where there is one, otherwise of the team. */
+export function neighboursOf(group: Group): string {
+  return neighbours(group[TAG_NAME] ?? group[TEAM] ?? null);
+}
+
+/** As `row(coalesce(tag_name, team))::text`. */
+export function neighbours(tagOrTeam: string | null): string {
+  return rowText([tagOrTeam]);
+}
+
+function rowText(values: Group): string {
+  let text = '';
+  for (const value of values) text += value === null ? ',' : `,${rowField(value)}`;
+  return `(${text.slice(1)})`;
 }
 
 /** Quoted where it is empty or has a character in it that means something in a row. */
@@ -91,7 +117,7 @@ function rowField(value: string): string {
 /** The cube with the fewest groups that knows all of these; undefined: only the attempts themselves do. */
 export function cubeWith(columns: readonly GroupColumn[]): CubeName | undefined {
   // There are more users than keys.
-  const names: readonly CubeName[] = ['main', 'tag', 'user'];
+  const names: readonly CubeName[] = ['team', 'main', 'tag', 'user'];
   const has = (name: CubeName): boolean => {
     const known: readonly GroupColumn[] = CUBES[name].columns;
     // The tags' cube counts attempts once for each tag: it answers what names a tag, and nothing else.

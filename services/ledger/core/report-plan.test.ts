@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { KeptSince, ReportPlan, Span } from './report-plan.ts';
-import { planReport } from './report-plan.ts';
+import { planReport, spanOf } from './report-plan.ts';
+import { rankedWithin } from './roll-up.ts';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -63,4 +64,23 @@ test('while attempts are kept, times are what was asked for', () => {
 
 test('nothing is read for a time that is none', () => {
   expect(planReport({ fromMs: DAY, toMs: DAY }, ALL, false)).toEqual({ days: undefined, hours: [], attempts: [] });
+});
+
+test('users are ranked by days that lie in the time as a whole, and by all that it touches', () => {
+  fc.assert(
+    fc.property(time, time, (from, length) => {
+      const plan = planReport({ fromMs: from, toMs: from + length + 1 }, ALL, false);
+      const asked = spanOf(plan);
+      expect(asked).toEqual({ fromMs: from, toMs: from + length + 1 });
+      if (plan.days === undefined || asked === undefined) return;
+      const { whole, touched } = rankedWithin(plan.days, asked);
+      if (whole.fromMs < whole.toMs) {
+        expect(whole.fromMs).toBeGreaterThanOrEqual(plan.days.fromMs);
+        expect(whole.toMs).toBeLessThanOrEqual(plan.days.toMs);
+      }
+      expect(touched.fromMs).toBeLessThanOrEqual(from);
+      expect(touched.toMs).toBeGreaterThan(from + length);
+      for (const { fromMs, toMs } of [whole, touched]) expect([fromMs % (4 * DAY), toMs % (4 * DAY)]).toEqual([0, 0]);
+    }),
+  );
 });

@@ -51,6 +51,13 @@ export function planReport({ fromMs, toMs }: Span, kept: KeptSince, isByHour: bo
   };
 }
 
+/** From the first part to the last; undefined: there is none. */
+export function spanOf({ days, hours, attempts }: ReportPlan): Span | undefined {
+  const parts = [...(days === undefined ? [] : [days]), ...hours, ...attempts];
+  if (parts.length === 0) return undefined;
+  return span(Math.min(...parts.map(({ fromMs }) => fromMs)), Math.max(...parts.map(({ toMs }) => toMs)));
+}
+
 /** An edge of which the attempts are gone lies at a whole hour; where hours are gone too, at a whole day. */
 function widen(edgeMs: number, kept: KeptSince, round: (ms: number, unitMs: number) => number): number {
   if (edgeMs >= kept.attempts) return edgeMs;
@@ -67,10 +74,10 @@ function isNotEmpty({ fromMs, toMs }: Span): boolean {
 }
 
 /** Infinities stay what they are. */
-function floorTo(ms: number, unitMs: number): number {
+export function floorTo(ms: number, unitMs: number): number {
   return Number.isFinite(ms) ? Math.floor(ms / unitMs) * unitMs : ms;
 }
 
-function ceilTo(ms: number, unitMs: number): number {
+export function ceilTo(ms: number, unitMs: number): number {
   return Number.isFinite(ms) ? Math.ceil(ms / unitMs) * unitMs : ms;
 }

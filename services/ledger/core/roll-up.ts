@@ -1,7 +1,9 @@
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { CubeName, GroupOf } from './cubes.ts';
-import { CUBES, groupsOf, groupText } from './cubes.ts';
+import type { CubeName, Group, GroupOf } from './cubes.ts';
+import { CUBES, GROUP_COLUMNS, groupsOf, groupText, RANKED_USERS } from './cubes.ts';
 import { bucketColumns, bucketOf } from './histogram.ts';
+import type { Span } from './report-plan.ts';
+import { ceilTo, floorTo } from './report-plan.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -28,7 +30,7 @@ export const BUCKETS: readonly string[] = [...TTFT, ...bucketColumns('duration')
 /** What events add to one group in one hour. */
 export interface Delta extends GroupOf {
   readonly hourMs: number;
-  /** Of the group, in every hour the same: what its id is made of. */
+  /** In every hour the same: what the group's id is made of. */
   readonly groupText: string;
   readonly counters: Record<Counter, number>;
   /** Index into `BUCKETS` → how many. */
@@ -90,7 +92,7 @@ class Sums {
   of(event: UsageRecorded): Sum[] {
     const hourMs = Math.floor(event.startedEpochMs / HOUR_MS) * HOUR_MS;
     return groupsOf(event).map((group) => {
-      const text = groupText(group);
+      const text = groupText(CUBES[group.cube].id, group.group);
       const key = `${hourMs}${text}`;
       let sum = this.#byKey.get(key);
       if (sum === undefined) this.#byKey.set(key, (sum = new Sum(group, text, hourMs)));
@@ -134,6 +136,49 @@ class Sum implements Delta {
   count(bucket: number): void {
     this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
   }
+}
+
+/**
+ * Users' costs are kept by so many days, from the epoch on. More, and there would be no whole such time in a week; fewer, and a
+ * month had more rows than can be added up in no time.
+ */
+const RANKED_MS = 4 * 24 * HOUR_MS;
+
+/** Of `whole` all such days lie in `days`, of `touched` they overlap `time`. */
+export function rankedWithin(days: Span, time: Span): { readonly whole: Span; readonly touched: Span } {
+  return {
+    whole: { fromMs: ceilTo(days.fromMs, RANKED_MS), toMs: floorTo(days.toMs, RANKED_MS) },
+    touched: { fromMs: floorTo(time.fromMs, RANKED_MS), toMs: ceilTo(time.toMs, RANKED_MS) },
+  };
+}
+
+/** What deltas add to the costs that users are ranked by. */
+export interface UserCosts {
+  readonly startsMs: number;
+  readonly group: Group;
+  readonly groupText: string;
+  attempts: number;
+  costNanoUsd: bigint;
+}
+
+const NO_VALUES = GROUP_COLUMNS.slice(RANKED_USERS.columns.length).map(() => null);
+
+/** Of the users' cube, without its models and errors. */
+export function costsOfUsers(deltas: readonly Delta[]): UserCosts[] {
+  const byKey = new Map<string, UserCosts>();
+  for (const { cube, hourMs, group, counters, costNanoUsd } of deltas) {
+    if (cube !== 'user') continue;
+    const startsMs = floorTo(hourMs, RANKED_MS);
+    const user = [...group.slice(0, RANKED_USERS.columns.length), ...NO_VALUES];
+    const text = groupText(RANKED_USERS.id, user);
+    const key = `${startsMs}${text}`;
+    let costs = byKey.get(key);
+    if (costs === undefined)
+      byKey.set(key, (costs = { startsMs, group: user, groupText: text, attempts: 0, costNanoUsd: 0n }));
+    costs.attempts += counters.attempts;
+    costs.costNanoUsd += costNanoUsd;
+  }
+  return [...byKey.values()];
 }
 
 /** The number of a delta's cube in the tables. */

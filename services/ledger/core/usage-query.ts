@@ -1,23 +1,6 @@
+import type { PlainDimension } from '../../../shared/usage-dimensions.ts';
+import { USAGE_DIMENSIONS } from '../../../shared/usage-dimensions.ts';
 import type { GroupColumn } from './cubes.ts';
-
-/** What usage can be told by, besides tags and times. The order is that of the help. */
-export const PLAIN_DIMENSIONS = [
-  'key',
-  'model',
-  'team',
-  'user',
-  'organisation',
-  'feature',
-  'route',
-  'deployment',
-  'provider',
-  'endpoint',
-  'lane',
-  'variant',
-  'reason',
-  'error',
-] as const;
-export type PlainDimension = (typeof PLAIN_DIMENSIONS)[number];
 
 export const TIME_DIMENSIONS = ['day', 'hour'] as const;
 export type TimeDimension = (typeof TIME_DIMENSIONS)[number];
@@ -69,7 +52,7 @@ export function tagOf(dimension: UsageDimension): string | undefined {
 /** undefined: it is none. */
 export function parseDimension(word: string): UsageDimension | undefined {
   if (/^tag:./.test(word)) return word as TagDimension;
-  return [...PLAIN_DIMENSIONS, ...TIME_DIMENSIONS].find((known) => known === word);
+  return [...USAGE_DIMENSIONS, ...TIME_DIMENSIONS].find((known) => known === word);
 }
 
 /** What a query looks at: the columns of groups, and the names of tags. */
@@ -77,7 +60,7 @@ export function lookedAt(
   groupBy: readonly UsageDimension[],
   filter: UsageFilter,
 ): { readonly columns: GroupColumn[]; readonly tags: string[] } {
-  const plain = PLAIN_DIMENSIONS.filter((name) => groupBy.includes(name) || filter[name] !== undefined);
+  const plain = USAGE_DIMENSIONS.filter((name) => groupBy.includes(name) || filter[name] !== undefined);
   const tags = new Set([...groupBy.flatMap((name) => tagOf(name) ?? []), ...Object.keys(filter.tags ?? {})]);
   return {
     columns: [

@@ -8,6 +8,7 @@ import { partitions } from './0006-partitions.ts';
 import { rollups } from './0007-rollups.ts';
 import { keySecret } from './0008-key-secret.ts';
 import { scopes } from './0009-scopes.ts';
+import { reports } from './0010-reports.ts';
 import { crossings } from './0011-crossings.ts';
 
 /** Every migration under its name, in order. A merged one is never edited, renamed or taken out: the next one mends it. */
@@ -21,5 +22,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0007-rollups': rollups,
   '0008-key-secret': keySecret,
   '0009-scopes': scopes,
+  '0010-reports': reports,
   '0011-crossings': crossings,
 };

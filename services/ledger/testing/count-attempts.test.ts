@@ -30,7 +30,10 @@ afterEach(async () => {
 });
 
 async function rollups(): Promise<unknown[]> {
-  const tables = ['usage_groups order by id', 'usage_hourly order by 1, 2, 3', 'usage_daily order by 1, 2, 3'];
+  const tables = [
+    ...['usage_groups order by id', 'usage_hourly order by 1, 2, 3', 'usage_daily order by 1, 2, 3'],
+    'usage_user_costs order by 1, 2',
+  ];
   return Promise.all(tables.map(async (table) => (await sql.raw(`select * from ${table}`).execute(db)).rows));
 }
 
@@ -41,7 +44,7 @@ test('counted by SQL, attempts make the rollups that the writer makes of them', 
   );
   await recordEvents(db, events);
   const written = await rollups();
-  await sql`truncate usage_groups, usage_hourly, usage_daily`.execute(db);
+  await sql`truncate usage_groups, usage_hourly, usage_daily, usage_user_costs`.execute(db);
   await countAttempts(db, SPAN);
   expect(await rollups()).toEqual(written);
 });

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { CubeName, GroupColumn } from '../core/cubes.ts';
-import { CUBES, GROUP_COLUMNS, INTERACTIVE } from '../core/cubes.ts';
+import { CUBES, GROUP_COLUMNS, INTERACTIVE, RANKED_USERS } from '../core/cubes.ts';
 import type { Measure } from '../core/histogram.ts';
 import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
 import type { Counter } from '../core/roll-up.ts';
@@ -37,6 +37,7 @@ export async function countAttempts(db: Database, span: { fromMs: number; toMs: 
       for (const cube of Object.keys(CUBES) as CubeName[])
         await sql.raw(hourOf(cube, new Date(hourMs), new Date(hourMs + HOUR_MS))).execute(db);
     await sql.raw(dayOf(new Date(dayMs), new Date(dayMs + DAY_MS))).execute(db);
+    await sql.raw(userCostsOf(new Date(dayMs))).execute(db);
   }
 }
 
@@ -45,7 +46,6 @@ function hourOf(cube: CubeName, from: Date, to: Date): string {
   const values = columns.map((column) => (column === 'lane' ? `coalesce(lane, '${INTERACTIVE}') as lane` : column));
   const sums = Object.entries(COUNTED).map(([name, sum]) => `${sum} as ${name}`);
   const buckets = BUCKETS.map(({ name, holds }) => `nullif(count(*) filter (where ${holds}), 0) as ${name}`);
-  const group = GROUP_COLUMNS.map((column) => (columns.includes(column) ? column : 'null::text'));
   const tags = cube === 'tag' ? 'cross join lateral jsonb_each_text(tags) as tag(tag_name, tag_value)' : '';
   return `
     with counted as (
@@ -53,7 +53,7 @@ function hourOf(cube: CubeName, from: Date, to: Date): string {
       where started_at >= '${from.toISOString()}' and started_at < '${to.toISOString()}'
       group by ${columns.map((_, i) => i + 1).join(', ')}
     ), named as materialized (
-      select md5(row(${id}::smallint, ${group.join(', ')})::text)::uuid as group_id, * from counted
+      select ${idOf(id, columns)} as group_id, * from counted
     ), groups as (
       insert into usage_groups (id, cube, ${columns.join(', ')})
       select group_id, ${id}, ${columns.join(', ')} from named order by group_id on conflict (id) do nothing
@@ -71,6 +71,33 @@ function dayOf(from: Date, to: Date): string {
         .map(({ id }) => id)
         .join(', ')})
     group by cube, group_id order by cube, group_id`;
+}
+
+/** Four days are counted one after the other, from both sides of a border maybe. */
+function userCostsOf(day: Date): string {
+  const { id, columns } = RANKED_USERS;
+  const date = `date '${day.toISOString().slice(0, 10)}'`;
+  return `
+    with named as materialized (
+      select ${idOf(id, columns)} as group_id, ${columns.join(', ')}, sum(attempts) as attempts, sum(cost_nano_usd) as cost
+      from usage_daily join usage_groups on id = group_id where usage_daily.cube = ${CUBES.user.id} and day = ${date}
+      group by ${columns.join(', ')}
+    ), groups as (
+      insert into usage_groups (id, cube, ${columns.join(', ')})
+      select group_id, ${id}, ${columns.join(', ')} from named order by group_id on conflict (id) do nothing
+    )
+    insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
+    select date '1970-01-01' + (${date} - date '1970-01-01') / 4 * 4, group_id, attempts, cost from named order by group_id
+    on conflict (starts_on, group_id) do update
+      set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`;
+}
+
+/** As the writer makes it (rollups.ts). */
+function idOf(cube: number, columns: readonly GroupColumn[]): string {
+  const group = GROUP_COLUMNS.map((column) => (columns.includes(column) ? column : 'null::text'));
+  const whole = `md5(row(${cube}::smallint, ${group.join(', ')})::text)`;
+  const neighbours = columns.includes('tag_name') ? 'tag_name' : 'team';
+  return `(left(md5(row(${neighbours})::text), 8) || right(${whole}, 24))::uuid`;
 }
 
 function bucketsOf(measure: Measure): { name: string; holds: string }[] {
