@@ -1,6 +1,6 @@
 import { Counter } from 'prom-client';
 import type { Registry } from 'prom-client';
-import type { SecretSource } from '../services/ledger/key-secret.ts';
+import type { SecretSource } from '../services/ledger/principals/key-secret.ts';
 import type { Ledger } from '../services/ledger/main.ts';
 import { Bus } from '../shared/bus.ts';
 import { Catalog } from '../shared/catalog.ts';

@@ -1,5 +1,5 @@
 import { Registry, collectDefaultMetrics } from 'prom-client';
-import { ensureFirstKey } from '../services/ledger/keys.ts';
+import { ensureFirstKey } from '../services/ledger/principals/keys.ts';
 import { Catalog } from '../shared/catalog.ts';
 import { systemClock } from '../shared/clock.ts';
 import type { Config } from '../shared/config.ts';

@@ -3,7 +3,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDatabase } from '../../services/ledger/database.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
 import { Bus } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
 import { RulesChanged } from '../../shared/messages/rules.ts';

@@ -1,4 +1,4 @@
-import type { Change } from '../../services/ledger/revision.ts';
+import type { Change } from '../../services/ledger/rules/revision.ts';
 import { createLog } from '../../shared/log.ts';
 import { reasonOf } from '../unreachable.ts';
 
@@ -24,7 +24,7 @@ export async function announceChange(
       text: 'No gateway runs on this data folder, so there was nobody to tell (for others: NATS_URL).',
     };
   }
-  const { announceRules } = await import('../../services/ledger/revision.ts');
+  const { announceRules } = await import('../../services/ledger/rules/revision.ts');
   const { Bus } = await import('../../shared/bus.ts');
   try {
     const log = createLog('silent', 'cli');

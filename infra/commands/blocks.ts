@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Block } from '../../services/ledger/blocks.ts';
+import type { Block } from '../../services/ledger/rules/blocks.ts';
 import type { Config } from '../../shared/config.ts';
 import { actorHere } from './actor-here.ts';
 import type { OpenLedger } from './open-ledger.ts';
@@ -36,13 +36,13 @@ export function addBlockCommands(program: Command): void {
 }
 
 async function blockCommand(said: string, { json, reason, ...flags }: Flags & { reason: string }): Promise<void> {
-  const { blockScope } = await import('../../services/ledger/blocks.ts');
+  const { blockScope } = await import('../../services/ledger/rules/blocks.ts');
   const by = actorHere().keyId;
   await change(said, flags, json, 'block', (db, scope) => blockScope(db, { scope, reason, by }));
 }
 
 async function unblockCommand(said: string, { json, ...flags }: Flags): Promise<void> {
-  const { unblockScope } = await import('../../services/ledger/blocks.ts');
+  const { unblockScope } = await import('../../services/ledger/rules/blocks.ts');
   await change(said, flags, json, 'unblock', unblockScope);
 }
 
@@ -55,7 +55,7 @@ async function change(
 ): Promise<void> {
   const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
   const { blockOf } = await import('../../services/ledger/admin/blocks.ts');
-  const { listBlocks } = await import('../../services/ledger/blocks.ts');
+  const { listBlocks } = await import('../../services/ledger/rules/blocks.ts');
   const { announceChange } = await import('./announce-change.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
@@ -83,12 +83,12 @@ async function scopeOf(said: string, { auth }: Config, { db, openSecret }: OpenL
   if (name === undefined) return said;
   const isConfigured = auth.keys.some((key) => key.name === name) || (name === 'admin' && auth.adminKey !== undefined);
   if (isConfigured) return `key:config:${name}`;
-  const { findKey } = await import('../../services/ledger/keys.ts');
+  const { findKey } = await import('../../services/ledger/principals/keys.ts');
   return `key:${(await findKey(db, name, await openSecret())).id}`;
 }
 
 async function listCommand({ json, ...flags }: Flags): Promise<void> {
-  const { listBlocks } = await import('../../services/ledger/blocks.ts');
+  const { listBlocks } = await import('../../services/ledger/rules/blocks.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const blocks = await withLedger(await loadCommandConfig(flags), {}, ({ db }) => listBlocks(db));
   if (json) return printJson(blocks.map(asJson));

@@ -1,4 +1,4 @@
-import type { KeyRecord } from '../../services/ledger/keys.ts';
+import type { KeyRecord } from '../../services/ledger/principals/keys.ts';
 import type { Column } from './table.ts';
 import { print, printable } from './terminal.ts';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import type { KeySecret } from '../../services/ledger/key-secret.ts';
-import type { KeyRecord } from '../../services/ledger/keys.ts';
-import type { Database } from '../../services/ledger/schema.ts';
+import type { KeySecret } from '../../services/ledger/principals/key-secret.ts';
+import type { KeyRecord } from '../../services/ledger/principals/keys.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
 import type { OperationId } from '../../shared/admin/operations.ts';
 import type { Config } from '../../shared/config.ts';
 import { GatewayError } from '../../shared/errors.ts';
@@ -94,7 +94,7 @@ const DEFAULT_OVERLAP_MS = 24 * 60 * 60_000;
 type Creation = KeyFields & { readonly name: string; readonly admin?: true };
 
 async function createCommand({ json, config: file, dataDir, ...flags }: Flags & Creation): Promise<void> {
-  const { createKey } = await import('../../services/ledger/keys.ts');
+  const { createKey } = await import('../../services/ledger/principals/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const { admin, name, ...fields } = flags;
   const spec = { ...(admin === true && { role: 'owner' as const }), ...specOf(fields, {}), name };
@@ -124,7 +124,7 @@ async function updateCommand(
 ): Promise<void> {
   if (Object.keys(fields).length === 0)
     throw new CommandError('Nothing is named that is to change: see `sluice keys update --help`.');
-  const { updateKey } = await import('../../services/ledger/keys.ts');
+  const { updateKey } = await import('../../services/ledger/principals/keys.ts');
   const config = await loadCommandConfig(configFlags(file, dataDir));
   const { value: key, announcement } = await changeKey(config, which, 'updateKey', (tx, { id, tags }) =>
     updateKey(tx, id, specOf(fields, tags)),
@@ -135,7 +135,7 @@ async function updateCommand(
 }
 
 async function listCommand({ json, ...flags }: Flags): Promise<void> {
-  const { listKeys } = await import('../../services/ledger/keys.ts');
+  const { listKeys } = await import('../../services/ledger/principals/keys.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
   const stored = await withLedger(config, {}, ({ db }) => listKeys(db));
@@ -163,7 +163,7 @@ async function showCommand(which: string, { json, ...flags }: Flags): Promise<vo
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
   const key = await withLedger(config, {}, async ({ db, openSecret }) => {
-    const { findKey } = await import('../../services/ledger/keys.ts');
+    const { findKey } = await import('../../services/ledger/principals/keys.ts');
     return findKey(db, which, await openSecret()).catch((failure: unknown) => {
       throw explainConfigured(config, which, failure);
     });
@@ -173,7 +173,7 @@ async function showCommand(which: string, { json, ...flags }: Flags): Promise<vo
 }
 
 async function rotateCommand(which: string, { json, overlap, ...flags }: Flags & { overlap: number }): Promise<void> {
-  const { rotateKey } = await import('../../services/ledger/keys.ts');
+  const { rotateKey } = await import('../../services/ledger/principals/keys.ts');
   const config = await loadCommandConfig(flags);
   const { value: key, announcement } = await changeKey(config, which, 'rotateKey', (tx, { id }, secret) =>
     rotateKey(tx, id, { secret, overlapMs: overlap }),
@@ -194,7 +194,7 @@ function addChange(keys: Command, name: ChangeName, description: string, done: s
     .argument('<key>', WHICH)
     .addHelpText('after', `\nExamples:\n  $ sluice keys ${name} alice\n  $ sluice keys ${name} sk-sluice-ab12`)
     .action(async (which: string, { json, ...flags }: Flags) => {
-      const { blockKey, revokeKey, unblockKey } = await import('../../services/ledger/keys.ts');
+      const { blockKey, revokeKey, unblockKey } = await import('../../services/ledger/principals/keys.ts');
       const change = { block: blockKey, unblock: unblockKey, revoke: revokeKey }[name];
       const config = await loadCommandConfig(flags);
       const { value: key, announcement } = await changeKey(config, which, `${name}Key`, (tx, { id }) => change(tx, id));
@@ -211,7 +211,7 @@ async function changeKey<T extends KeyRecord>(
   action: OperationId,
   change: (tx: Database, key: KeyRecord, secret: KeySecret) => Promise<T>,
 ): Promise<{ readonly value: T; readonly announcement: Announcement }> {
-  const { findKey } = await import('../../services/ledger/keys.ts');
+  const { findKey } = await import('../../services/ledger/principals/keys.ts');
   const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
   const { keyOf } = await import('../../services/ledger/admin/keys.ts');
   const { announceChange } = await import('./announce-change.ts');

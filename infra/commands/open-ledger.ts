@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
-import type { KeySecret } from '../../services/ledger/key-secret.ts';
-import type { Database } from '../../services/ledger/schema.ts';
+import type { KeySecret } from '../../services/ledger/principals/key-secret.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
 import { readRunningGateway } from '../running-gateway.ts';
 import type { RunningGateway } from '../running-gateway.ts';
 import { postgresUnreachable } from '../unreachable.ts';
@@ -39,7 +39,7 @@ export async function withLedger<T>(
   const withSecret = (db: Database): Promise<T> => {
     const source = { configured: config.auth.secret, dataDir: config.dataDir };
     const openSecret = async (): Promise<KeySecret> => {
-      const { openKeySecret } = await import('../../services/ledger/key-secret.ts');
+      const { openKeySecret } = await import('../../services/ledger/principals/key-secret.ts');
       return openKeySecret(db, source);
     };
     return work({ db, gateway, openSecret });
@@ -61,8 +61,8 @@ export async function withLedger<T>(
 }
 
 async function withDatabase<T>(url: string, work: (db: Database) => Promise<T>): Promise<T> {
-  const { isAway, openDatabase } = await import('../../services/ledger/database.ts');
-  const { migrate } = await import('../../services/ledger/migrate.ts');
+  const { isAway, openDatabase } = await import('../../services/ledger/database/database.ts');
+  const { migrate } = await import('../../services/ledger/database/migrate.ts');
   const log = silent();
   try {
     await migrate(url, log);

@@ -1,10 +1,10 @@
 import type { UsageDimension, UsageFilter } from '../../services/ledger/core/usage-query.ts';
-import type { ExportFormat } from '../../services/ledger/write-attempts.ts';
-import { exportHead, exportLines } from '../../services/ledger/write-attempts.ts';
-import type { AccountedAttempt, AttemptCursor } from '../../services/ledger/list-attempts.ts';
-import { exportAttempts } from '../../services/ledger/list-attempts.ts';
-import type { Database } from '../../services/ledger/schema.ts';
-import type { UsageRow } from '../../services/ledger/usage-report.ts';
+import type { ExportFormat } from '../../services/ledger/usage/write-attempts.ts';
+import { exportHead, exportLines } from '../../services/ledger/usage/write-attempts.ts';
+import type { AccountedAttempt, AttemptCursor } from '../../services/ledger/usage/list-attempts.ts';
+import { exportAttempts } from '../../services/ledger/usage/list-attempts.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
+import type { UsageRow } from '../../services/ledger/usage/usage-report.ts';
 import { print, printJson } from './terminal.ts';
 import { attemptAsJson, attemptsTable, rowAsJson, totalsTable } from './usage-tables.ts';
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { AccountedAttempt } from '../../services/ledger/list-attempts.ts';
+import type { AccountedAttempt } from '../../services/ledger/usage/list-attempts.ts';
 import { formatDollars, formatUsd, parseUsd } from '../../shared/money.ts';
 import type { Price } from '../../shared/pricing.ts';
 import { MAX_RATE } from '../../shared/pricing.ts';
@@ -48,7 +48,7 @@ async function reRateCommand(flags: Flags): Promise<void> {
   const { Catalog } = await import('../../shared/catalog.ts');
   const { loadPriceTable } = await import('../../shared/pricing.ts');
   const { inAuditedRevision } = await import('../../services/ledger/admin/audited-revision.ts');
-  const { reRate } = await import('../../services/ledger/corrections.ts');
+  const { reRate } = await import('../../services/ledger/usage/corrections.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const config = await loadCommandConfig(flags);
   const catalog = new Catalog(config, loadPriceTable());

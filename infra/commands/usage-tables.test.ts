@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { UsageRow } from '../../services/ledger/usage-report.ts';
+import type { UsageRow } from '../../services/ledger/usage/usage-report.ts';
 import { alignUsd, rowAsJson, totalsTable } from './usage-tables.ts';
 
 const NONE = { avg: null, p50: null, p95: null };

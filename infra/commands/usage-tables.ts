@@ -1,7 +1,7 @@
 import type { UsageDimension } from '../../services/ledger/core/usage-query.ts';
 import { isTimeDimension } from '../../services/ledger/core/usage-query.ts';
-import type { AccountedAttempt } from '../../services/ledger/list-attempts.ts';
-import type { UsageRow } from '../../services/ledger/usage-report.ts';
+import type { AccountedAttempt } from '../../services/ledger/usage/list-attempts.ts';
+import type { UsageRow } from '../../services/ledger/usage/usage-report.ts';
 import { formatDollars, formatUsd } from '../../shared/money.ts';
 import { renderTable } from './table.ts';
 import type { Column } from './table.ts';

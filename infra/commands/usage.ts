@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { UsageDimension } from '../../services/ledger/core/usage-query.ts';
 import { parseDimension, TIME_DIMENSIONS } from '../../services/ledger/core/usage-query.ts';
-import type { ExportFormat } from '../../services/ledger/write-attempts.ts';
-import { EXPORT_FORMATS } from '../../services/ledger/write-attempts.ts';
+import type { ExportFormat } from '../../services/ledger/usage/write-attempts.ts';
+import { EXPORT_FORMATS } from '../../services/ledger/usage/write-attempts.ts';
 import { USAGE_DIMENSIONS } from '../../shared/usage-dimensions.ts';
 import { loadCommandConfig, positiveInteger, withConfigOptions, withJson } from './options.ts';
 import { note } from './terminal.ts';
@@ -66,8 +66,8 @@ function defaultSince(command: Command): void {
 
 async function usageCommand(flags: Flags): Promise<void> {
   const { by: groupBy, every, top, last, export: format, json } = flags;
-  const { recentAttempts } = await import('../../services/ledger/list-attempts.ts');
-  const { reportUsage } = await import('../../services/ledger/usage-report.ts');
+  const { recentAttempts } = await import('../../services/ledger/usage/list-attempts.ts');
+  const { reportUsage } = await import('../../services/ledger/usage/usage-report.ts');
   const { withLedger } = await import('./open-ledger.ts');
   const { printAttempts, printExport, printTotals } = await import('./print-usage.ts');
   const isJson = json === true;

@@ -1,4 +1,4 @@
-import { MIGRATIONS } from '../../services/ledger/migrations/index.ts';
+import { MIGRATIONS } from '../../services/ledger/database/migrations/index.ts';
 import { findPostgres } from '../servers/postgres-binaries.ts';
 import { withConnection } from '../servers/postgres-database.ts';
 import { reasonOf, withoutCredentials } from '../unreachable.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { migrate } from '../../services/ledger/migrate.ts';
+import { migrate } from '../../services/ledger/database/migrate.ts';
 import { loadConfig } from '../../shared/config.ts';
 import { createLog } from '../../shared/log.ts';
 import { freshDatabase, freshNats, redisUrl } from '../../test/support/fresh.ts';

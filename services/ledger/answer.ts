@@ -6,11 +6,11 @@ import { BEAT_EVERY_MS } from '../../shared/messages/beat.ts';
 import { KeyQuery } from '../../shared/messages/key.ts';
 import { RulesQuery } from '../../shared/messages/rules.ts';
 import { beatSubject, ledgerSubject, LEDGERS } from '../../shared/subjects.ts';
-import type { KeySecret } from './key-secret.ts';
-import { lookUpKey } from './look-up-key.ts';
-import { PostgresWatch } from './postgres-watch.ts';
-import { rulesFor } from './rules.ts';
-import type { Database } from './schema.ts';
+import type { KeySecret } from './principals/key-secret.ts';
+import { lookUpKey } from './principals/look-up-key.ts';
+import { PostgresWatch } from './database/postgres-watch.ts';
+import { rulesFor } from './rules/rules.ts';
+import type { Database } from './database/schema.ts';
 
 export interface AnswerDeps {
   readonly id: string;

@@ -7,9 +7,9 @@ import type { TestDatabase } from '../../test/support/fresh.ts';
 import { appendAudit, listAudit, verifyAudit } from './audit.ts';
 import type { AuditEntry } from './core/audit-chain.ts';
 import { GENESIS_HASH } from './core/audit-chain.ts';
-import { openDatabase } from './database.ts';
-import { migrate } from './migrate.ts';
-import type { Database, Tables } from './schema.ts';
+import { openDatabase } from './database/database.ts';
+import { migrate } from './database/migrate.ts';
+import type { Database, Tables } from './database/schema.ts';
 
 const log = createLog('silent', 'test');
 let database: TestDatabase;

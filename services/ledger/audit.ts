@@ -2,7 +2,7 @@ import type { Selectable, Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { AuditEntry, ChainedEntry } from './core/audit-chain.ts';
 import { faultOf, GENESIS_HASH, hashOfEntry } from './core/audit-chain.ts';
-import type { AuditRecordsTable, Database, Tables } from './schema.ts';
+import type { AuditRecordsTable, Database, Tables } from './database/schema.ts';
 
 const AUDIT_LOCK = 7_583_010;
 const PAGE = 1_000;

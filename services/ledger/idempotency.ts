@@ -1,7 +1,7 @@
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import { GatewayError } from '../../shared/errors.ts';
-import type { Database, Tables } from './schema.ts';
+import type { Database, Tables } from './database/schema.ts';
 
 /** How long an answer is kept for whoever asks again. */
 export const KEPT_HOURS = 24;

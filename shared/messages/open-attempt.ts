@@ -3,7 +3,7 @@ import { TaskHead } from './task.ts';
 
 /**
  * worker → JetStream, before the provider is called: this attempt begins. Nobody reads it but when its worker is dead: then
- * the ledger closes what has no end in the account (services/ledger/reap-attempts.ts).
+ * the ledger closes what has no end in the account (services/ledger/recording/reap-attempts.ts).
  */
 export const OpenAttempt = z.looseObject({
   startedEpochMs: z.number(),

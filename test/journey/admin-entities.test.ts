@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { insertEvents } from '../../services/ledger/record.ts';
+import { insertEvents } from '../../services/ledger/recording/record.ts';
 import { usageEvents } from '../../services/ledger/testing/usage-event.ts';
 import type { AdminGateway, AdminReply } from '../support/admin.ts';
 import { ADMIN_TOKEN, startAdminGateway } from '../support/admin.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openDatabase } from '../../services/ledger/database.ts';
-import { createKey } from '../../services/ledger/keys.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
+import { createKey } from '../../services/ledger/principals/keys.ts';
 import { Bus } from '../../shared/bus.ts';
 import { ForcedStates } from '../../shared/forced-states.ts';
 import type { ErrorCode } from '../../shared/errors.ts';

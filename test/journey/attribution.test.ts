@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDatabase } from '../../services/ledger/database.ts';
-import { createKey } from '../../services/ledger/keys.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
+import { createKey } from '../../services/ledger/principals/keys.ts';
 import { createLog } from '../../shared/log.ts';
 import { testSecret } from '../support/gateway.ts';
 import { errorOf, requestIdOf, startJourney } from '../support/journey.ts';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openDatabase } from '../../services/ledger/database.ts';
-import { createKey, revokeKey } from '../../services/ledger/keys.ts';
-import { announceRules, inOneRevision } from '../../services/ledger/revision.ts';
-import type { Database } from '../../services/ledger/schema.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
+import { createKey, revokeKey } from '../../services/ledger/principals/keys.ts';
+import { announceRules, inOneRevision } from '../../services/ledger/rules/revision.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
 import { Bus } from '../../shared/bus.ts';
 import { createLog } from '../../shared/log.ts';
 import { startTestGateway, TEST_KEY, testSecret } from '../support/gateway.ts';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { withConnection } from '../../infra/servers/postgres-database.ts';
 import { raiseBudget } from '../../services/ledger/budgets/store.ts';
-import { openDatabase } from '../../services/ledger/database.ts';
-import type { Database } from '../../services/ledger/schema.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
 import { createLog } from '../../shared/log.ts';
 import { windowsOf } from '../support/budget-windows.ts';
 import type { TestGateway } from '../support/gateway.ts';

@@ -1,8 +1,8 @@
 import { Registry } from 'prom-client';
 import { runIngress, runLedger } from '../../infra/services.ts';
 import type { RunningIngress, RunningService } from '../../infra/services.ts';
-import { openDatabase } from '../../services/ledger/database.ts';
-import type { Database } from '../../services/ledger/schema.ts';
+import { openDatabase } from '../../services/ledger/database/database.ts';
+import type { Database } from '../../services/ledger/database/schema.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { createLog } from '../../shared/log.ts';
 import { freshDatabase, freshNats } from './fresh.ts';

@@ -2,7 +2,7 @@ import { Registry } from 'prom-client';
 import { withConnection } from '../../infra/servers/postgres-database.ts';
 import { runIngress, runLedger, runRouter, runWorker } from '../../infra/services.ts';
 import type { RunningIngress, RunningService } from '../../infra/services.ts';
-import { KeySecret } from '../../services/ledger/key-secret.ts';
+import { KeySecret } from '../../services/ledger/principals/key-secret.ts';
 import { systemClock } from '../../shared/clock.ts';
 import type { Config } from '../../shared/config.ts';
 import { loadConfig } from '../../shared/config.ts';

@@ -2,8 +2,8 @@ import type { Transaction } from 'kysely';
 import type { AdminActor } from '../../../shared/messages/admin.ts';
 import { appendAudit } from '../audit.ts';
 import { actorName } from '../core/reach.ts';
-import { bumpRevision } from '../revision.ts';
-import type { Database, Tables } from '../schema.ts';
+import { bumpRevision } from '../rules/revision.ts';
+import type { Database, Tables } from '../database/schema.ts';
 
 /** What was done to something: states are those of the API, without secrets. */
 export interface Deed {

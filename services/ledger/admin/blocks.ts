@@ -1,6 +1,6 @@
 import type { Block as BlockShown, BLOCK_OPERATIONS } from '../../../shared/admin/blocks.ts';
-import type { Block } from '../blocks.ts';
-import { blockScope, listBlocks, unblockScope } from '../blocks.ts';
+import type { Block } from '../rules/blocks.ts';
+import { blockScope, listBlocks, unblockScope } from '../rules/blocks.ts';
 import { actorName } from '../core/reach.ts';
 import type { Handlers } from './handler.ts';
 import { readCursor } from './page.ts';

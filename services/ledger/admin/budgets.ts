@@ -14,7 +14,7 @@ import { budgetState } from '../budgets/state.ts';
 import type { BudgetChange, BudgetRecord, NewBudget } from '../budgets/store.ts';
 import { createBudget, getBudget, listBudgets, raiseBudget, removeBudget, updateBudget } from '../budgets/store.ts';
 import type { Reach } from '../core/reach.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { found } from './found.ts';
 import type { Call, Handlers } from './handler.ts';
 import { InvalidFields } from './invalid-fields.ts';

@@ -5,9 +5,9 @@ import type { Operations } from '../../../shared/admin/operations.ts';
 import type { AdminActor } from '../../../shared/messages/admin.ts';
 import type { Role } from '../../../shared/messages/key.ts';
 import type { Reach } from '../core/reach.ts';
-import type { KeySecret } from '../key-secret.ts';
-import type { Change } from '../revision.ts';
-import type { Database, Tables } from '../schema.ts';
+import type { KeySecret } from '../principals/key-secret.ts';
+import type { Change } from '../rules/revision.ts';
+import type { Database, Tables } from '../database/schema.ts';
 
 /** A checked request, and who asks. */
 export interface Call<O extends Operation = Operation> {

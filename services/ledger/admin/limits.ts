@@ -2,9 +2,9 @@ import type { Limit, LIMIT_OPERATIONS, LimitChange as ChangeAsked } from '../../
 import { formatDuration, parseDuration } from '../../../shared/config/duration.ts';
 import { formatAmount, parseUsd } from '../../../shared/money.ts';
 import type { Reach } from '../core/reach.ts';
-import type { LimitChange, LimitRow } from '../limits.ts';
-import { createLimit, getLimit, listLimits, removeLimit, updateLimit } from '../limits.ts';
-import type { Database } from '../schema.ts';
+import type { LimitChange, LimitRow } from '../rules/limits.ts';
+import { createLimit, getLimit, listLimits, removeLimit, updateLimit } from '../rules/limits.ts';
+import type { Database } from '../database/schema.ts';
 import { found } from './found.ts';
 import type { Handlers } from './handler.ts';
 import { readCursor } from './page.ts';

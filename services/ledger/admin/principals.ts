@@ -3,7 +3,7 @@ import type { Organisation, Team, User } from '../../../shared/admin/principals.
 import { GatewayError } from '../../../shared/errors.ts';
 import { reaches } from '../core/reach.ts';
 import type { Reach } from '../core/reach.ts';
-import type { OrganisationRow, TeamRow, UserRow } from '../principals.ts';
+import type { OrganisationRow, TeamRow, UserRow } from '../principals/principals.ts';
 import {
   createOrganisation,
   createTeam,
@@ -20,8 +20,8 @@ import {
   updateOrganisation,
   updateTeam,
   updateUser,
-} from '../principals.ts';
-import type { Database } from '../schema.ts';
+} from '../principals/principals.ts';
+import type { Database } from '../database/schema.ts';
 import { found } from './found.ts';
 import type { Handlers } from './handler.ts';
 import { pageOf, readCursor } from './page.ts';

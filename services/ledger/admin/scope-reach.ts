@@ -2,7 +2,7 @@ import { GatewayError } from '../../../shared/errors.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
 import { parseScope } from '../../../shared/scope.ts';
 import type { Reach } from '../core/reach.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import type { List } from './page.ts';
 import { cursorOf, pageOf } from './page.ts';
 

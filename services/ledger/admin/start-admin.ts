@@ -4,11 +4,11 @@ import type { Log } from '../../../shared/log.ts';
 import type { AdminAnswer } from '../../../shared/messages/admin.ts';
 import { AdminQuestion } from '../../../shared/messages/admin.ts';
 import { ledgerSubject, LEDGERS } from '../../../shared/subjects.ts';
-import { reasonOf } from '../database.ts';
+import { reasonOf } from '../database/database.ts';
 import { forgetAnswers } from '../idempotency.ts';
-import type { KeySecret } from '../key-secret.ts';
-import { announceRules } from '../revision.ts';
-import type { Database } from '../schema.ts';
+import type { KeySecret } from '../principals/key-secret.ts';
+import { announceRules } from '../rules/revision.ts';
+import type { Database } from '../database/schema.ts';
 import { answerFailure, answerQuestion } from './answer-question.ts';
 import { Gate } from './gate.ts';
 

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../../shared/log.ts';
 import type { LeaseGrant } from '../../../shared/messages/lease.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { expire, makeBudget, recordAndMove, setUpBudgets } from '../testing/budget-setup.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';

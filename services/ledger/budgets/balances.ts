@@ -10,7 +10,7 @@ import type { LiveBudget, TargetWindow } from '../core/targets.ts';
 import { scopesAndPatterns, TargetFinder } from '../core/targets.ts';
 import { crosses } from '../core/thresholds.ts';
 import { nameOfWindow } from '../core/windows.ts';
-import type { Tables } from '../schema.ts';
+import type { Tables } from '../database/schema.ts';
 import { raiseAlerts } from './alerts.ts';
 import { noteCrossings } from './crossings.ts';
 import type { LeaseRow } from './lease-rows.ts';

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Selectable, Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { BudgetConfig } from '../../../shared/config.ts';
-import type { BudgetsTable, Database, Tables } from '../schema.ts';
+import type { BudgetsTable, Database, Tables } from '../database/schema.ts';
 import { checkBudget, columnsOf, writeBudget } from './store.ts';
 
 /** Ledgers that start at once wait for each other. Any number will do, as long as nobody else in the database uses it. */

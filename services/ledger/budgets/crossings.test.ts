@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { sql } from 'kysely';
 import { createLog } from '../../../shared/log.ts';
 import type { BudgetOver } from '../../../shared/messages/rules.ts';
-import { rulesFor } from '../rules.ts';
-import { readRevision } from '../revision.ts';
+import { rulesFor } from '../rules/rules.ts';
+import { readRevision } from '../rules/revision.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { makeBudget, recordAndMove, setUpBudgets } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';

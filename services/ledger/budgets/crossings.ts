@@ -1,8 +1,8 @@
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
-import type { Change } from '../revision.ts';
-import { bumpRevision } from '../revision.ts';
-import type { Database, Tables } from '../schema.ts';
+import type { Change } from '../rules/revision.ts';
+import { bumpRevision } from '../rules/revision.ts';
+import type { Database, Tables } from '../database/schema.ts';
 import { ACTS_WHEN_OVER } from './standings.ts';
 import type { WindowRow } from './window-rows.ts';
 import { rowOfKey } from './window-rows.ts';

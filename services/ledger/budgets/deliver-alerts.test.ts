@@ -6,7 +6,7 @@ import { Registry } from 'prom-client';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { systemClock } from '../../../shared/clock.ts';
 import { createLog } from '../../../shared/log.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { makeBudget, recordAndMove, setUpBudgets } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';

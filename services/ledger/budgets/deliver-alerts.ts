@@ -5,7 +5,7 @@ import type { Log } from '../../../shared/log.ts';
 import { formatDollars } from '../../../shared/money.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import { backoffMs } from '../core/backoff.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import type { BudgetMetrics } from './metrics.ts';
 import type { Webhook } from './webhook.ts';
 import { postSigned } from './webhook.ts';

@@ -5,7 +5,7 @@ import type { SliceAsk } from '../core/grant.ts';
 import { freesAt } from '../core/rolling.ts';
 import type { BudgetWindow, WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
-import type { BudgetsTable, Tables } from '../schema.ts';
+import type { BudgetsTable, Tables } from '../database/schema.ts';
 import { readHolders } from './lease-rows.ts';
 import type { WindowRow } from './window-rows.ts';
 import { epochMsOf } from './window-rows.ts';

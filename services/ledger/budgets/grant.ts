@@ -8,7 +8,7 @@ import type { Decision } from '../core/grant.ts';
 import { decideAsks } from '../core/grant.ts';
 import type { BudgetWindow, WindowKey } from '../core/windows.ts';
 import { nameOfWindow, WindowCalendar } from '../core/windows.ts';
-import type { BudgetsTable, Database, Tables } from '../schema.ts';
+import type { BudgetsTable, Database, Tables } from '../database/schema.ts';
 import type { Target } from './explain-refusals.ts';
 import { explainRefusals } from './explain-refusals.ts';
 import type { NewLease } from './lease-rows.ts';

@@ -1,6 +1,6 @@
 import type { Millis } from '../../../shared/clock.ts';
-import { reasonOf } from '../database.ts';
-import type { Change } from '../revision.ts';
+import { reasonOf } from '../database/database.ts';
+import type { Change } from '../rules/revision.ts';
 import { tellCrossings } from './crossings.ts';
 import type { AlertDeps } from './deliver-alerts.ts';
 import { deliverAlerts } from './deliver-alerts.ts';

@@ -2,7 +2,7 @@ import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { Millis } from '../../../shared/clock.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
-import type { Tables } from '../schema.ts';
+import type { Tables } from '../database/schema.ts';
 import type { BudgetWindow, WindowKey } from '../core/windows.ts';
 import { epochMsOf, rowOfKey } from './window-rows.ts';
 

@@ -4,7 +4,7 @@ import type { LeaseAnswer, LeaseReportAnswer } from '../../../shared/messages/le
 import { LeaseAsk, LeaseReport } from '../../../shared/messages/lease.ts';
 import { LEDGERS, ledgerSubject } from '../../../shared/subjects.ts';
 import { IngressCount } from '../core/grant.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { grantLeases, LEASE_TTL_MS } from './grant.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { BudgetMetrics } from './metrics.ts';

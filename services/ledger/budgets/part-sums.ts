@@ -4,7 +4,7 @@ import type { Millis } from '../../../shared/clock.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import { leftBefore, partOf } from '../core/rolling.ts';
 import type { TargetWindow } from '../core/targets.ts';
-import type { Tables } from '../schema.ts';
+import type { Tables } from '../database/schema.ts';
 import { timestampOf } from './window-rows.ts';
 
 /** What is added to the parts of rolling budgets, summed for one batch. */

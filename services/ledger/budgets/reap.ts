@@ -4,7 +4,7 @@ import type { Millis } from '../../../shared/clock.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import type { WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
-import type { Database, Tables } from '../schema.ts';
+import type { Database, Tables } from '../database/schema.ts';
 import { noteCrossings } from './crossings.ts';
 import { changeLeases, readLeases } from './lease-rows.ts';
 import { takeBackRaises } from './store.ts';

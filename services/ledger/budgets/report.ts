@@ -2,7 +2,7 @@ import type { LeaseReport } from '../../../shared/messages/lease.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import type { WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { LEASE_TTL_MS } from './grant.ts';
 import type { LeaseChange, LeaseRow } from './lease-rows.ts';
 import { changeLeases, readLeases } from './lease-rows.ts';

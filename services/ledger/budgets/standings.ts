@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { BudgetOver } from '../../../shared/messages/rules.ts';
 import { patternOf } from '../../../shared/scope.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 
 /** Of `budgets b`: at its end something becomes of requests, which ingresses can know only from the ledger. */
 export const ACTS_WHEN_OVER = sql.raw(`not b.is_hard and b.on_limit ->> 'kind' <> 'reject'`);

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Millis } from '../../../shared/clock.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import { windowOf } from '../core/windows.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { getBudget } from './store.ts';
 import { databaseEpochMs, windowOfRow } from './window-rows.ts';
 

@@ -17,8 +17,8 @@ import type { Millis } from '../../../shared/clock.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import { OnBudgetEnd } from '../../../shared/messages/rules.ts';
 import { parseScope } from '../../../shared/scope.ts';
-import { bumpRevision } from '../revision.ts';
-import type { BudgetsTable, Database, Tables } from '../schema.ts';
+import { bumpRevision } from '../rules/revision.ts';
+import type { BudgetsTable, Database, Tables } from '../database/schema.ts';
 import { raiseAlertsOf } from './alerts.ts';
 import { databaseEpochMs } from './window-rows.ts';
 

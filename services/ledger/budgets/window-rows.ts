@@ -5,7 +5,7 @@ import type { NanoUsd } from '../../../shared/money.ts';
 import { leftBefore } from '../core/rolling.ts';
 import type { BudgetWindow, WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
-import type { Database, Tables } from '../schema.ts';
+import type { Database, Tables } from '../database/schema.ts';
 
 export interface WindowRow extends WindowKey, BudgetWindow {
   readonly limit: NanoUsd;

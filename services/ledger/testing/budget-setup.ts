@@ -6,10 +6,10 @@ import { moveBalances } from '../budgets/balances.ts';
 import type { OnExcess } from '../budgets/balances.ts';
 import type { BudgetRecord, NewBudget } from '../budgets/store.ts';
 import { createBudget } from '../budgets/store.ts';
-import { openDatabase } from '../database.ts';
-import { migrate } from '../migrate.ts';
-import { insertEvents } from '../record.ts';
-import type { Database } from '../schema.ts';
+import { openDatabase } from '../database/database.ts';
+import { migrate } from '../database/migrate.ts';
+import { insertEvents } from '../recording/record.ts';
+import type { Database } from '../database/schema.ts';
 
 export interface BudgetSetup {
   readonly url: string;

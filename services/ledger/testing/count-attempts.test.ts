@@ -4,10 +4,10 @@ import { createLog } from '../../../shared/log.ts';
 import { makeEvents } from '../../../test/bench/ledger-events.ts';
 import type { TestDatabase } from '../../../test/support/fresh.ts';
 import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database.ts';
-import { migrate } from '../migrate.ts';
-import { recordEvents } from '../record.ts';
-import type { Database } from '../schema.ts';
+import { openDatabase } from '../database/database.ts';
+import { migrate } from '../database/migrate.ts';
+import { recordEvents } from '../recording/record.ts';
+import type { Database } from '../database/schema.ts';
 import { countAttempts } from './count-attempts.ts';
 import { generateAttempts } from './generate-attempts.ts';
 

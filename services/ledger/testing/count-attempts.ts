@@ -4,7 +4,7 @@ import { CUBES, GROUP_COLUMNS, INTERACTIVE, RANKED_USERS } from '../core/cubes.t
 import type { Measure } from '../core/histogram.ts';
 import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
 import type { Counter } from '../core/roll-up.ts';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 
 export async function countAttempts(db: Database): Promise<number> {
   const { rows } = await sql<{ count: bigint }>`select count(*) as count from attempts`.execute(db);

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database } from '../schema.ts';
+import type { Database } from '../database/schema.ts';
 import { COMPANY } from './company.ts';
 
 /** Rows of one statement. */

@@ -5,11 +5,11 @@ import type { Log } from '../../../shared/log.ts';
 import type { TestDatabase } from '../../../test/support/fresh.ts';
 import { freshDatabase, freshNats } from '../../../test/support/fresh.ts';
 import type { TestNats } from '../../../test/support/servers.ts';
-import type { ConsumeDeps } from '../consume.ts';
-import { openDatabase } from '../database.ts';
+import type { ConsumeDeps } from '../recording/consume.ts';
+import { openDatabase } from '../database/database.ts';
 import { createLedgerMetrics } from '../metrics.ts';
-import { migrate } from '../migrate.ts';
-import type { Database } from '../schema.ts';
+import { migrate } from '../database/migrate.ts';
+import type { Database } from '../database/schema.ts';
 
 export interface LedgerSetup {
   readonly nats: TestNats;

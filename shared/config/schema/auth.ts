@@ -87,7 +87,7 @@ const issuerFields = section({
   ).prefault({}),
 });
 
-/** As the ledger's own, `MIN_SECRET_CHARS` of services/ledger/key-secret.ts. */
+/** As the ledger's own, `MIN_SECRET_CHARS` of services/ledger/principals/key-secret.ts. */
 const SHORTEST_SECRET = 16;
 
 const secretOfHashes = field((value) => {
