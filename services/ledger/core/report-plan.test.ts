@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { KeptSince, ReportPlan, Span } from './report-plan.ts';
-import { planReport, spanOf } from './report-plan.ts';
+import { FOUR_DAYS_MS, planReport, spanOf, splitDays } from './report-plan.ts';
 import { rankedWithin } from './roll-up.ts';
 
 const HOUR = 3_600_000;
@@ -49,6 +49,26 @@ test('the parts are one after the other without a hole, each of whole units, and
         expect(fromMs).toBeGreaterThanOrEqual(hours);
       }
       if (plan.days !== undefined) expect([plan.days.fromMs % DAY, plan.days.toMs % DAY]).toEqual([0, 0]);
+    }),
+  );
+});
+
+test('whole days are four days each and the days before and after, one after the other', () => {
+  const day = fc.oneof(
+    fc.constantFrom(-Infinity, Infinity),
+    fc.integer({ min: -20, max: 20 }).map((at) => at * DAY),
+  );
+  fc.assert(
+    fc.property(day, day, (a, b) => {
+      const days = { fromMs: Math.min(a, b), toMs: Math.max(a, b) };
+      fc.pre(days.fromMs < days.toMs);
+      const { fourDays, rest } = splitDays(days);
+      const all = [...(fourDays === undefined ? [] : [fourDays]), ...rest].toSorted((c, d) => c.fromMs - d.fromMs);
+      expect([all[0]?.fromMs, all.at(-1)?.toMs]).toEqual([days.fromMs, days.toMs]);
+      for (const [i, part] of all.entries()) if (i > 0) expect(part.fromMs).toBe(all[i - 1]?.toMs);
+      for (const { fromMs, toMs } of rest) expect(toMs - fromMs).toBeLessThan(2 * FOUR_DAYS_MS);
+      const edges = [fourDays?.fromMs, fourDays?.toMs].filter((edge) => edge !== undefined && Number.isFinite(edge));
+      for (const edge of edges) expect(Math.abs((edge ?? NaN) % FOUR_DAYS_MS)).toBe(0);
     }),
   );
 });

@@ -1,5 +1,10 @@
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+/**
+ * Some sums are kept by so many days too, counted from the epoch on. More, and there would be no whole such time in a week;
+ * fewer, and a month had more rows than can be added up in no time.
+ */
+export const FOUR_DAYS_MS = 4 * DAY_MS;
 
 /** Milliseconds since the epoch; the end is exclusive, and may be infinite as the start may. */
 export interface Span {
@@ -56,6 +61,17 @@ export function spanOf({ days, hours, attempts }: ReportPlan): Span | undefined 
   const parts = [...(days === undefined ? [] : [days]), ...hours, ...attempts];
   if (parts.length === 0) return undefined;
   return span(Math.min(...parts.map(({ fromMs }) => fromMs)), Math.max(...parts.map(({ toMs }) => toMs)));
+}
+
+/** Whole days as whole four days, and the days that are left at both ends. */
+export function splitDays(days: Span): { readonly fourDays: Span | undefined; readonly rest: readonly Span[] } {
+  const first = ceilTo(days.fromMs, FOUR_DAYS_MS);
+  const last = floorTo(days.toMs, FOUR_DAYS_MS);
+  if (first >= last) return { fourDays: undefined, rest: [days] };
+  return {
+    fourDays: span(first, last),
+    rest: [span(days.fromMs, first), span(last, days.toMs)].filter(isNotEmpty),
+  };
 }
 
 /** An edge of which the attempts are gone lies at a whole hour; where hours are gone too, at a whole day. */

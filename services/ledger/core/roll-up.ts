@@ -3,7 +3,7 @@ import type { CubeName, Group, GroupOf } from './cubes.ts';
 import { CUBES, GROUP_COLUMNS, groupsOf, groupText, RANKED_USERS } from './cubes.ts';
 import { bucketColumns, bucketOf } from './histogram.ts';
 import type { Span } from './report-plan.ts';
-import { ceilTo, floorTo } from './report-plan.ts';
+import { ceilTo, floorTo, FOUR_DAYS_MS } from './report-plan.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -138,17 +138,11 @@ class Sum implements Delta {
   }
 }
 
-/**
- * Users' costs are kept by so many days, from the epoch on. More, and there would be no whole such time in a week; fewer, and a
- * month had more rows than can be added up in no time.
- */
-const RANKED_MS = 4 * 24 * HOUR_MS;
-
-/** Of `whole` all such days lie in `days`, of `touched` they overlap `time`. */
+/** Users' costs are kept by four days. Of `whole` all of them lie in `days`, of `touched` they overlap `time`. */
 export function rankedWithin(days: Span, time: Span): { readonly whole: Span; readonly touched: Span } {
   return {
-    whole: { fromMs: ceilTo(days.fromMs, RANKED_MS), toMs: floorTo(days.toMs, RANKED_MS) },
-    touched: { fromMs: floorTo(time.fromMs, RANKED_MS), toMs: ceilTo(time.toMs, RANKED_MS) },
+    whole: { fromMs: ceilTo(days.fromMs, FOUR_DAYS_MS), toMs: floorTo(days.toMs, FOUR_DAYS_MS) },
+    touched: { fromMs: floorTo(time.fromMs, FOUR_DAYS_MS), toMs: ceilTo(time.toMs, FOUR_DAYS_MS) },
   };
 }
 
@@ -168,7 +162,7 @@ export function costsOfUsers(deltas: readonly Delta[]): UserCosts[] {
   const byKey = new Map<string, UserCosts>();
   for (const { cube, hourMs, group, counters, costNanoUsd } of deltas) {
     if (cube !== 'user') continue;
-    const startsMs = floorTo(hourMs, RANKED_MS);
+    const startsMs = floorTo(hourMs, FOUR_DAYS_MS);
     const user = [...group.slice(0, RANKED_USERS.columns.length), ...NO_VALUES];
     const text = groupText(RANKED_USERS.id, user);
     const key = `${startsMs}${text}`;

@@ -49,6 +49,7 @@ const drop: Readonly<Record<Kept, (db: Database, before: Date) => Promise<void>>
   rollups_daily: async (db, before) => {
     // Four days that are gone in part still tell what a user costs at most (rank-groups.ts).
     await sql`delete from usage_user_costs where starts_on + 4 <= ${before}`.execute(db);
+    await sql`delete from usage_four_days where starts_on + 4 <= ${before}`.execute(db);
     if ((await deleteRollups(db, 'usage_daily', 'day', before)) > 0) await deleteUnusedGroups(db);
   },
 };
@@ -112,6 +113,9 @@ async function deleteUnusedGroups(db: Database): Promise<void> {
   const isUnused = sql`
     not exists (select from usage_daily where usage_daily.cube = usage_groups.cube and group_id = usage_groups.id)
     and not exists (select from usage_hourly where usage_hourly.cube = usage_groups.cube and group_id = usage_groups.id)
+    and not exists (
+      select from usage_four_days where usage_four_days.cube = usage_groups.cube and group_id = usage_groups.id
+    )
     and not exists (select from usage_user_costs where group_id = usage_groups.id)`;
   const { rows } = await sql<{ id: string }>`
     select id from usage_groups where ${isUnused} limit ${ROWS_AT_ONCE}`.execute(db);

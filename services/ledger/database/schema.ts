@@ -106,6 +106,11 @@ export interface UsageDailyTable extends RollupTable {
   day: Date;
 }
 
+/** Of the attempts of four days (UTC), counted from the epoch on; of some cubes (core/cubes.ts). */
+export interface UsageFourDaysTable extends RollupTable {
+  starts_on: Date;
+}
+
 /** What users cost, by four days (core/roll-up.ts): to find the dearest by. */
 export interface UsageUserCostsTable {
   starts_on: Date;
@@ -342,6 +347,7 @@ export interface Tables {
   usage_groups: UsageGroupsTable;
   usage_hourly: UsageHourlyTable;
   usage_daily: UsageDailyTable;
+  usage_four_days: UsageFourDaysTable;
   usage_user_costs: UsageUserCostsTable;
   retention_marks: RetentionMarksTable;
   api_keys: ApiKeysTable;

@@ -151,7 +151,7 @@ test('ledgers that count in the same groups at once do not deadlock, and every c
     Array.from({ length: 200 }, (_, i) => usageEvent({ team: `deadlock-${i % 40}`, user: `u-${(i * 7) % 50}` }));
   const batches = Array.from({ length: 24 }, batch);
   await Promise.all(batches.map((events, i) => recordEvents(db, i % 2 === 0 ? events : events.toReversed())));
-  for (const table of ['usage_hourly', 'usage_daily'] as const) {
+  for (const table of ['usage_hourly', 'usage_daily', 'usage_four_days'] as const) {
     const { sum } = await db
       .selectFrom(table)
       .innerJoin('usage_groups', 'usage_groups.id', `${table}.group_id`)

@@ -14,7 +14,7 @@ import { generateAttempts } from './generate-attempts.ts';
 const log = createLog('silent', 'test');
 const DAY_MS = 86_400_000;
 const FROM = Date.UTC(2026, 10, 3);
-const SPAN = { fromMs: FROM, toMs: FROM + 2 * DAY_MS };
+const SPAN = { fromMs: FROM, toMs: FROM + 3 * DAY_MS };
 let database: TestDatabase;
 let db: Database;
 
@@ -32,6 +32,7 @@ afterEach(async () => {
 async function rollups(): Promise<unknown[]> {
   const tables = [
     ...['usage_groups order by id', 'usage_hourly order by 1, 2, 3', 'usage_daily order by 1, 2, 3'],
+    'usage_four_days order by 1, 2, 3',
     'usage_user_costs order by 1, 2',
   ];
   return Promise.all(tables.map(async (table) => (await sql.raw(`select * from ${table}`).execute(db)).rows));
@@ -44,7 +45,7 @@ test('counted by SQL, attempts make the rollups that the writer makes of them', 
   );
   await recordEvents(db, events);
   const written = await rollups();
-  await sql`truncate usage_groups, usage_hourly, usage_daily, usage_user_costs`.execute(db);
+  await sql`truncate usage_groups, usage_hourly, usage_daily, usage_four_days, usage_user_costs`.execute(db);
   await countAttempts(db, SPAN);
   expect(await rollups()).toEqual(written);
 });

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { CubeName, GroupColumn } from '../core/cubes.ts';
-import { CUBES, GROUP_COLUMNS, INTERACTIVE, RANKED_USERS } from '../core/cubes.ts';
+import { BY_FOUR_DAYS, CUBES, GROUP_COLUMNS, INTERACTIVE, RANKED_USERS } from '../core/cubes.ts';
 import type { Measure } from '../core/histogram.ts';
 import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
 import type { Counter } from '../core/roll-up.ts';
@@ -37,6 +37,7 @@ export async function countAttempts(db: Database, span: { fromMs: number; toMs: 
       for (const cube of Object.keys(CUBES) as CubeName[])
         await sql.raw(hourOf(cube, new Date(hourMs), new Date(hourMs + HOUR_MS))).execute(db);
     await sql.raw(dayOf(new Date(dayMs), new Date(dayMs + DAY_MS))).execute(db);
+    await sql.raw(fourDaysOf(new Date(dayMs))).execute(db);
     await sql.raw(userCostsOf(new Date(dayMs))).execute(db);
   }
 }
@@ -74,6 +75,23 @@ function dayOf(from: Date, to: Date): string {
 }
 
 /** Four days are counted one after the other, from both sides of a border maybe. */
+function fourDaysOf(day: Date): string {
+  const date = `date '${day.toISOString().slice(0, 10)}'`;
+  return `
+    insert into usage_four_days as kept (cube, starts_on, group_id, ${SUMS.join(', ')})
+    select cube, ${startOf(date)}, group_id, ${SUMS.join(', ')}
+    from usage_daily where day = ${date} and cube in (${BY_FOUR_DAYS.map((cube) => CUBES[cube].id).join(', ')})
+    order by cube, group_id
+    on conflict (cube, starts_on, group_id) do update set ${SUMS.map(
+      (name) => `${name} = coalesce(kept.${name} + excluded.${name}, kept.${name}, excluded.${name})`,
+    ).join(', ')}`;
+}
+
+/** SQL: the first of the four days that a date is of. */
+function startOf(date: string): string {
+  return `date '1970-01-01' + (${date} - date '1970-01-01') / 4 * 4`;
+}
+
 function userCostsOf(day: Date): string {
   const { id, columns } = RANKED_USERS;
   const date = `date '${day.toISOString().slice(0, 10)}'`;
@@ -87,7 +105,7 @@ function userCostsOf(day: Date): string {
       select group_id, ${id}, ${columns.join(', ')} from named order by group_id on conflict (id) do nothing
     )
     insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
-    select date '1970-01-01' + (${date} - date '1970-01-01') / 4 * 4, group_id, attempts, cost from named order by group_id
+    select ${startOf(date)}, group_id, attempts, cost from named order by group_id
     on conflict (starts_on, group_id) do update
       set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`;
 }

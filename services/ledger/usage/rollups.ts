@@ -3,7 +3,7 @@ import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import type { Group } from '../core/cubes.ts';
-import { GROUP_COLUMNS, neighbours, neighboursOf, RANKED_USERS } from '../core/cubes.ts';
+import { BY_FOUR_DAYS, CUBES, GROUP_COLUMNS, neighbours, neighboursOf, RANKED_USERS } from '../core/cubes.ts';
 import type { Delta, UserCosts } from '../core/roll-up.ts';
 import { BUCKETS, costsOfUsers, COUNTERS, cubeId, rollUp } from '../core/roll-up.ts';
 import type { Tables } from '../database/schema.ts';
@@ -25,10 +25,15 @@ const DELTA = `
     ${BUCKETS.map((column, i) => `b${i} as ${column}`).join(', ')}
   from json_to_recordset(`;
 const DAY = `(hour at time zone 'UTC')::date`;
+/** The first of the four days that a day is of, as `FOUR_DAYS_MS` counts them. */
+const FOUR_DAYS = `date '1970-01-01' + (${DAY} - date '1970-01-01') / 4 * 4`;
+const IS_BY_FOUR_DAYS = `cube in (${BY_FOUR_DAYS.map((cube) => CUBES[cube].id).join(', ')})`;
 /** A batch is nearly always of one hour, and then has each group once. */
-const DAY_OF_ONE_HOUR = `select cube, ${DAY}, group_id, ${KEPT.join(', ')} from delta order by 1, 2, 3`;
-const DAY_OF_HOURS = `
-  select cube, ${DAY}, group_id, ${KEPT.map((column) => `sum(${column})`).join(', ')} from delta group by 1, 2, 3 order by 1, 2, 3`;
+const ofOneHour = (bucket: string, isMeant: string): string =>
+  `select cube, ${bucket}, group_id, ${KEPT.join(', ')} from delta where ${isMeant} order by 1, 2, 3`;
+const ofHours = (bucket: string, isMeant: string): string =>
+  `select cube, ${bucket}, group_id, ${KEPT.map((column) => `sum(${column})`).join(', ')} from delta where ${isMeant}
+    group by 1, 2, 3 order by 1, 2, 3`;
 
 /** Adds to rows that are there. */
 const ADDED = [
@@ -38,18 +43,21 @@ const ADDED = [
   ),
 ].join(', ');
 
-/** One statement reads the deltas once for both tables. */
+/** One statement reads the deltas once for all tables. */
 const head = sql.raw(`with delta as materialized (${DELTA}`);
-const tailOf = (days: string) =>
+const tailOf = (select: typeof ofHours) =>
   sql.raw(`) as delta(${RECORDSET})),
     hours as (
       insert into usage_hourly as kept (cube, hour, group_id, ${KEPT.join(', ')})
       select cube, hour, group_id, ${KEPT.join(', ')} from delta order by 1, 2, 3
       on conflict (cube, hour, group_id) do update set ${ADDED}
+    ), days as (
+      insert into usage_daily as kept (cube, day, group_id, ${KEPT.join(', ')}) ${select(DAY, 'true')}
+      on conflict (cube, day, group_id) do update set ${ADDED}
     )
-    insert into usage_daily as kept (cube, day, group_id, ${KEPT.join(', ')}) ${days}
-    on conflict (cube, day, group_id) do update set ${ADDED}`);
-const TAIL = { oneHour: tailOf(DAY_OF_ONE_HOUR), hours: tailOf(DAY_OF_HOURS) };
+    insert into usage_four_days as kept (cube, starts_on, group_id, ${KEPT.join(', ')}) ${select(FOUR_DAYS, IS_BY_FOUR_DAYS)}
+    on conflict (cube, starts_on, group_id) do update set ${ADDED}`);
+const TAIL = { oneHour: tailOf(ofOneHour), hours: tailOf(ofHours) };
 
 const USER_COSTS = {
   head: sql.raw(`

@@ -2,9 +2,10 @@ import type { RawBuilder } from 'kysely';
 import { sql } from 'kysely';
 import { USAGE_DIMENSIONS } from '../../../shared/usage-dimensions.ts';
 import type { CubeName } from '../core/cubes.ts';
-import { CUBES, INTERACTIVE } from '../core/cubes.ts';
+import { BY_FOUR_DAYS, CUBES, INTERACTIVE } from '../core/cubes.ts';
 import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
 import type { ReportPlan, Span } from '../core/report-plan.ts';
+import { splitDays } from '../core/report-plan.ts';
 import { BUCKETS, COUNTERS } from '../core/roll-up.ts';
 import type { TimeDimension, UsageDimension, UsageFilter } from '../core/usage-query.ts';
 import { COLUMN_OF, isTimeDimension, lookedAt, tagOf } from '../core/usage-query.ts';
@@ -62,9 +63,7 @@ export function rolledUp(
   ];
   const isSeries = dimensions.some(isTimeDimension);
   const rows = [
-    ...(plan.days === undefined
-      ? []
-      : [rowsOf('usage_daily', sql`day::timestamp at time zone 'UTC'`, dateWithin(sql`day`, plan.days))]),
+    ...(plan.days === undefined ? [] : daysOf(plan.days)),
     ...plan.hours.map((span) => rowsOf('usage_hourly', sql`hour`, within(sql`hour`, span))),
   ];
   const parts = [
@@ -74,6 +73,17 @@ export function rolledUp(
   return parts.length === 0
     ? attemptsPart(dimensions, filter, { fromMs: 0, toMs: 0 }, wanted, hasHistograms)
     : sql.join(parts, sql` union all `);
+
+  function daysOf(days: Span): RawBuilder<unknown>[] {
+    const isSplit = !isSeries && BY_FOUR_DAYS.includes(cube);
+    const { fourDays, rest } = isSplit ? splitDays(days) : { fourDays: undefined, rest: [days] };
+    return [
+      ...(fourDays === undefined
+        ? []
+        : [rowsOf('usage_four_days', sql`null::timestamptz`, dateWithin(sql`starts_on`, fourDays))]),
+      ...rest.map((span) => rowsOf('usage_daily', sql`day::timestamp at time zone 'UTC'`, dateWithin(sql`day`, span))),
+    ];
+  }
 
   function rowsOf(table: string, time: RawBuilder<unknown>, isWithin: RawBuilder<unknown>): RawBuilder<unknown> {
     return sql`

@@ -10,6 +10,7 @@ import { keySecret } from './0008-key-secret.ts';
 import { scopes } from './0009-scopes.ts';
 import { reports } from './0010-reports.ts';
 import { crossings } from './0011-crossings.ts';
+import { fourDays } from './0012-four-days.ts';
 
 /** Every migration under its name, in order. A merged one is never edited, renamed or taken out: the next one mends it. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -24,4 +25,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0009-scopes': scopes,
   '0010-reports': reports,
   '0011-crossings': crossings,
+  '0012-four-days': fourDays,
 };
