@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../../shared/log.ts';
 import type { TestDatabase } from '../../../test/support/fresh.ts';
 import { freshDatabase } from '../../../test/support/fresh.ts';
+import { preparedAs } from './prepared.ts';
 import { isAway, isFaultOfData, openDatabase, reasonOf } from './database.ts';
 import type { Database } from './schema.ts';
 
@@ -25,6 +26,17 @@ test('int8 and numeric are bigint, exactly', async () => {
   const query = sql<object>`select 9007199254740993::int8 as int8, 123456789012345678901234567890::numeric as numeric`;
   const { rows } = await query.execute(db);
   expect(rows).toEqual([{ int8: 9_007_199_254_740_993n, numeric: 123_456_789_012_345_678_901_234_567_890n }]);
+});
+
+test('a marked statement is prepared once on each connection, and any other never', async () => {
+  const marked = sql.raw<{ two: number }>(preparedAs('add', 'select 1 + 1 as two'));
+  await db.connection().execute(async (holder) => {
+    for (let i = 0; i < 2; i++) expect((await marked.execute(holder)).rows).toEqual([{ two: 2 }]);
+    const added = sql`${sql.raw(preparedAs('add_to', 'select 1 + '))}${41}::int as sum`;
+    for (let i = 0; i < 2; i++) expect((await added.execute(holder)).rows).toEqual([{ sum: 42 }]);
+    const { rows } = await sql<{ name: string }>`select name from pg_prepared_statements order by name`.execute(holder);
+    expect(rows).toEqual([{ name: 'add' }, { name: 'add_to' }]);
+  });
 });
 
 test('a connection that ends between two queries of its holder costs the holder, not the process', async () => {

@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import { DatabaseError, Pool, types } from 'pg';
 import type { Log } from '../../../shared/log.ts';
+import { PreparingClient } from './prepared.ts';
 import type { Database, Tables } from './schema.ts';
 
 /** One writes, one probes, the rest look up keys and report. Ten ledgers stay well below Postgres' default of 100. */
@@ -32,6 +33,7 @@ export interface OpenDatabaseOptions {
 export function openDatabase({ url, log, statementTimeoutMs = STATEMENT_TIMEOUT_MS }: OpenDatabaseOptions): Database {
   const pool = new Pool({
     connectionString: url,
+    Client: PreparingClient,
     application_name: 'sluice-ledger',
     max: POOL_SIZE,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

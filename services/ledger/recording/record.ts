@@ -6,6 +6,7 @@ import { moveBalances } from '../budgets/balances.ts';
 import type { PoisonedEvent } from '../core/read-events.ts';
 import { isFaultOfData, reasonOf } from '../database/database.ts';
 import { addToRollups } from '../usage/rollups.ts';
+import { preparedAs } from '../database/prepared.ts';
 import type { AttemptsTable, Database, Tables } from '../database/schema.ts';
 import { NO_ROUTE } from '../database/schema.ts';
 
@@ -74,7 +75,12 @@ const fields = Object.values(COLUMNS).map(([field, type]) => `"${field}" ${type}
  * Sorted by key, two ledgers that hold the same events never wait for each other in a circle.
  */
 const INSERT = {
-  head: sql.raw(`insert into attempts (${names.join(', ')}) select ${values.join(', ')} from json_to_recordset(`),
+  head: sql.raw(
+    preparedAs(
+      'insert_attempts',
+      `insert into attempts (${names.join(', ')}) select ${values.join(', ')} from json_to_recordset(`,
+    ),
+  ),
   tail: sql.raw(
     `) as event(${fields.join(', ')}) order by "attemptId" on conflict (attempt_id) do nothing returning attempt_id`,
   ),

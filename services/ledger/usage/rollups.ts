@@ -6,6 +6,7 @@ import type { Group } from '../core/cubes.ts';
 import { BY_FOUR_DAYS, CUBES, GROUP_COLUMNS, neighbours, neighboursOf, RANKED_USERS } from '../core/cubes.ts';
 import type { Delta, UserCosts } from '../core/roll-up.ts';
 import { BUCKETS, costsOfUsers, COUNTERS, cubeId, rollUp } from '../core/roll-up.ts';
+import { preparedAs } from '../database/prepared.ts';
 import type { Tables } from '../database/schema.ts';
 
 /** Every sum of a rollup row. */
@@ -44,7 +45,7 @@ const ADDED = [
 ].join(', ');
 
 /** One statement reads the deltas once for all tables. */
-const head = sql.raw(`with delta as materialized (${DELTA}`);
+const headOf = (name: string) => sql.raw(preparedAs(name, `with delta as materialized (${DELTA}`));
 const tailOf = (select: typeof ofHours) =>
   sql.raw(`) as delta(${RECORDSET})),
     hours as (
@@ -57,12 +58,19 @@ const tailOf = (select: typeof ofHours) =>
     )
     insert into usage_four_days as kept (cube, starts_on, group_id, ${KEPT.join(', ')}) ${select(FOUR_DAYS, IS_BY_FOUR_DAYS)}
     on conflict (cube, starts_on, group_id) do update set ${ADDED}`);
-const TAIL = { oneHour: tailOf(ofOneHour), hours: tailOf(ofHours) };
+const COUNT = {
+  oneHour: { head: headOf('count_hour'), tail: tailOf(ofOneHour) },
+  hours: { head: headOf('count_hours'), tail: tailOf(ofHours) },
+};
 
 const USER_COSTS = {
-  head: sql.raw(`
-    insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
-    select (to_timestamp(starts_ms / 1000) at time zone 'UTC')::date, group_id, attempts, cost from json_to_recordset(`),
+  head: sql.raw(
+    preparedAs(
+      'count_user_costs',
+      `insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
+        select (to_timestamp(starts_ms / 1000) at time zone 'UTC')::date, group_id, attempts, cost from json_to_recordset(`,
+    ),
+  ),
   tail: sql.raw(`) as delta(starts_ms bigint, group_id uuid, attempts bigint, cost numeric) order by 1, 2
     on conflict (starts_on, group_id) do update
       set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`),
@@ -103,7 +111,8 @@ export async function addDeltas(transaction: Transaction<Tables>, deltas: readon
   });
   await addGroups(transaction, groups);
   const isOneHour = deltas.every(({ hourMs }) => hourMs === deltas[0]?.hourMs);
-  await sql`${head}${JSON.stringify(rows)}${isOneHour ? TAIL.oneHour : TAIL.hours}`.execute(transaction);
+  const { head, tail } = isOneHour ? COUNT.oneHour : COUNT.hours;
+  await sql`${head}${JSON.stringify(rows)}${tail}`.execute(transaction);
   await sql`${USER_COSTS.head}${JSON.stringify(users)}${USER_COSTS.tail}`.execute(transaction);
 }
 
