@@ -48,8 +48,10 @@ afterAll(async () => {
   await checked.stop();
 });
 
-test('the check is a GET with the credential', () => {
-  const { path, headers, body } = checked.requests.find((request) => request.path === '/v1/health') ?? {};
+test('the check is a GET with the credential', async () => {
+  const isCheck = (request: { readonly path: string }): boolean => request.path === '/v1/health';
+  await expect.poll(() => checked.requests.some(isCheck)).toBe(true);
+  const { path, headers, body } = checked.requests.find(isCheck) ?? {};
   expect({ path, authorization: headers?.authorization, bytes: body?.length }).toEqual({
     path: '/v1/health',
     authorization: `Bearer ${keyOf('checked')}`,
