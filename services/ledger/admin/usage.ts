@@ -1,5 +1,5 @@
 import type { USAGE_OPERATIONS, UsageRow as RowShown } from '../../../shared/admin/usage.ts';
-import { formatDollars, parseUsd } from '../../../shared/money.ts';
+import { formatAmount, formatDollars, parseUsd } from '../../../shared/money.ts';
 import type { Price } from '../../../shared/pricing.ts';
 import type { Reach } from '../core/reach.ts';
 import { actorName } from '../core/reach.ts';
@@ -62,7 +62,7 @@ export const USAGE_HANDLERS: Handlers<Operations> = {
       { filter: { deployment, sinceEpochMs, untilEpochMs }, priceOf: () => price, reason, by: actorName(actor) },
       placeOf(after),
     );
-    const amount = `${formatDollars(done.amountNanoUsd)} USD`;
+    const amount = formatAmount(done.amountNanoUsd);
     const told = { attempts: done.attempts, corrected: done.corrected, amount };
     return {
       body: {

@@ -5,6 +5,7 @@ import type { Measure } from '../core/histogram.ts';
 import { BOUNDS_MS, bucketColumns } from '../core/histogram.ts';
 import type { Counter } from '../core/roll-up.ts';
 import type { Database } from '../database/schema.ts';
+import { startOfFourDays } from '../usage/rollups.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -79,17 +80,12 @@ function fourDaysOf(day: Date): string {
   const date = `date '${day.toISOString().slice(0, 10)}'`;
   return `
     insert into usage_four_days as kept (cube, starts_on, group_id, ${SUMS.join(', ')})
-    select cube, ${startOf(date)}, group_id, ${SUMS.join(', ')}
+    select cube, ${startOfFourDays(date)}, group_id, ${SUMS.join(', ')}
     from usage_daily where day = ${date} and cube in (${BY_FOUR_DAYS.map((cube) => CUBES[cube].id).join(', ')})
     order by cube, group_id
     on conflict (cube, starts_on, group_id) do update set ${SUMS.map(
       (name) => `${name} = coalesce(kept.${name} + excluded.${name}, kept.${name}, excluded.${name})`,
     ).join(', ')}`;
-}
-
-/** SQL: the first of the four days that a date is of. */
-function startOf(date: string): string {
-  return `date '1970-01-01' + (${date} - date '1970-01-01') / 4 * 4`;
 }
 
 function userCostsOf(day: Date): string {
@@ -105,7 +101,7 @@ function userCostsOf(day: Date): string {
       select group_id, ${id}, ${columns.join(', ')} from named order by group_id on conflict (id) do nothing
     )
     insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
-    select ${startOf(date)}, group_id, attempts, cost from named order by group_id
+    select ${startOfFourDays(date)}, group_id, attempts, cost from named order by group_id
     on conflict (starts_on, group_id) do update
       set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`;
 }

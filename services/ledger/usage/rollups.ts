@@ -26,8 +26,7 @@ const DELTA = `
     ${BUCKETS.map((column, i) => `b${i} as ${column}`).join(', ')}
   from json_to_recordset(`;
 const DAY = `(hour at time zone 'UTC')::date`;
-/** The first of the four days that a day is of, as `FOUR_DAYS_MS` counts them. */
-const FOUR_DAYS = `date '1970-01-01' + (${DAY} - date '1970-01-01') / 4 * 4`;
+const FOUR_DAYS = startOfFourDays(DAY);
 const IS_BY_FOUR_DAYS = `cube in (${BY_FOUR_DAYS.map((cube) => CUBES[cube].id).join(', ')})`;
 /** A batch is nearly always of one hour, and then has each group once. */
 const ofOneHour = (bucket: string, isMeant: string): string =>
@@ -92,6 +91,11 @@ const GROUPS = {
  */
 export async function addToRollups(transaction: Transaction<Tables>, fresh: readonly UsageRecorded[]): Promise<void> {
   await addDeltas(transaction, rollUp(fresh));
+}
+
+/** SQL: the first of the four days that a date is of, as `FOUR_DAYS_MS` counts them. */
+export function startOfFourDays(date: string): string {
+  return `date '1970-01-01' + (${date} - date '1970-01-01') / 4 * 4`;
 }
 
 /** As `addToRollups`, for sums that are there already. */
