@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Bus } from './bus.ts';
+import { ChurnMap } from './churn-map.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log.ts';
 import type { UsageRecorded } from './messages/usage.ts';
@@ -36,7 +37,7 @@ export class UsageJournal {
   #lastFlush = -WINDOW_MS;
   readonly #idleWaiters: Array<() => void> = [];
   /** Of messages that wait for their acknowledgement: a connection that broke brings none. */
-  readonly #wakeOnReconnect = new Set<() => void>();
+  readonly #wakeOnReconnect = new ChurnMap<() => void>();
 
   /** `shard` names the writer: its events stay in order. */
   constructor(bus: Bus, shard: string, clock: Clock, log: Log) {
@@ -45,7 +46,7 @@ export class UsageJournal {
     this.#log = log;
     this.#subject = usageSubject(shard);
     bus.onConnection((isConnected) => {
-      if (isConnected) for (const wake of [...this.#wakeOnReconnect]) wake();
+      if (isConnected) for (const wake of this.#wakeOnReconnect.values()) wake();
     });
   }
 
@@ -126,11 +127,11 @@ export class UsageJournal {
     const reconnected = new Promise<never>((_resolve, reject) => {
       wake = () => reject(new Error('the connection was lost'));
     });
-    this.#wakeOnReconnect.add(wake);
+    const number = this.#wakeOnReconnect.add(wake);
     try {
       await Promise.race([published, reconnected]);
     } finally {
-      this.#wakeOnReconnect.delete(wake);
+      this.#wakeOnReconnect.delete(number);
       // It may fail after the race is over.
       published.catch(() => undefined);
     }

@@ -46,7 +46,6 @@ export interface ExchangeDeps extends RunDeps {
   readonly keepAliveMs: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly onOver: (exchange: Exchange) => void;
 }
 
 /**
@@ -57,6 +56,7 @@ export class Exchange implements RunOwner {
   readonly #deps: ExchangeDeps;
   readonly #request: AdmittedRequest;
   readonly #admitted: Terms;
+  readonly #onOver: () => void;
   readonly #relay: Relay;
   readonly #history = new History();
   readonly #race = new Race();
@@ -71,11 +71,13 @@ export class Exchange implements RunOwner {
   readonly #used = { tokens: 0, costNanoUsd: 0 };
   #isOver = false;
 
-  constructor(deps: ExchangeDeps, admitted: Terms, response: ServerResponse) {
+  /** @param onOver called once */
+  constructor(deps: ExchangeDeps, admitted: Terms, response: ServerResponse, onOver: () => void) {
     const { clock, routes } = deps;
     const { request } = admitted;
     this.#deps = deps;
     this.#admitted = admitted;
+    this.#onOver = onOver;
     this.#request = request;
     this.#deadline = clock.now() + request.deadlineEpochMs - clock.epochMs();
     this.#terms = routes.termsOf(request, request.servedAs ?? request.model);
@@ -365,7 +367,7 @@ export class Exchange implements RunOwner {
     this.#isOver = true;
     this.#shown?.end();
     this.#admitted.over(this.#used);
-    const { clock, log, metrics, onOver } = this.#deps;
+    const { clock, log, metrics } = this.#deps;
     const { id, principal, model, endpoint, stream, receivedAt } = this.#request;
     const durationMs = clock.now() - receivedAt;
     metrics.requestEnded(endpoint, status, error, durationMs);
@@ -385,6 +387,6 @@ export class Exchange implements RunOwner {
       ttftMs: end?.ttftMs ?? undefined,
       outputTokens: end?.usage.outputTokens,
     });
-    onOver(this);
+    this.#onOver();
   }
 }

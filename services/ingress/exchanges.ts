@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Millis } from '../../shared/clock.ts';
+import { ChurnMap } from '../../shared/churn-map.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Terms } from './admission.ts';
 import type { ExchangeDeps } from './exchange.ts';
@@ -13,14 +14,14 @@ const MAX_BODY_BYTES = 1024 * 1024 * 1024;
 /** All requests that this ingress owns. */
 export class Exchanges {
   readonly #deps: ExchangeDeps;
-  readonly #live = new Map<Exchange, number>();
+  readonly #live = new ChurnMap<Exchange>();
   #bodyBytes = 0;
   /** Requests that are being admitted: not ours yet, but their bodies are here. */
   #waiting = 0;
   #onIdle: (() => void) | undefined;
 
-  constructor(deps: Omit<ExchangeDeps, 'onOver'>) {
-    this.#deps = { ...deps, onOver: (exchange) => this.#onOver(exchange) };
+  constructor(deps: ExchangeDeps) {
+    this.#deps = deps;
   }
 
   get size(): number {
@@ -38,9 +39,9 @@ export class Exchanges {
   begin(terms: Terms, response: ServerResponse): void {
     // Its client left while it was being admitted: nobody would tell of that any more.
     if (response.destroyed) return terms.over({ tokens: 0, costNanoUsd: 0 });
-    const exchange = new Exchange(this.#deps, terms, response);
     const { length } = terms.request.body;
-    this.#live.set(exchange, length);
+    const exchange = new Exchange(this.#deps, terms, response, () => this.#end(number, length));
+    const number = this.#live.add(exchange);
     this.#bodyBytes += length;
     exchange.start();
   }
@@ -56,20 +57,20 @@ export class Exchanges {
   }
 
   onPeerGone(peer: string): void {
-    for (const exchange of [...this.#live.keys()]) exchange.onPeerGone(peer);
+    for (const exchange of this.#live.values()) exchange.onPeerGone(peer);
   }
 
   onBrokerGone(): void {
-    for (const exchange of [...this.#live.keys()]) exchange.onBrokerGone();
+    for (const exchange of this.#live.values()) exchange.onBrokerGone();
   }
 
   sweep(now: Millis): void {
-    for (const exchange of this.#live.keys()) exchange.check(now);
+    for (const exchange of this.#live.values()) exchange.check(now);
   }
 
   /** Tells every client that is still being served that it ends here. */
   endAll(): void {
-    for (const exchange of [...this.#live.keys()]) exchange.onShutdown();
+    for (const exchange of this.#live.values()) exchange.onShutdown();
   }
 
   /** Resolves when there is none, or after `limitMs`. */
@@ -83,9 +84,9 @@ export class Exchanges {
     clearTimeout(limit);
   }
 
-  #onOver(exchange: Exchange): void {
-    this.#bodyBytes -= this.#live.get(exchange) ?? 0;
-    this.#live.delete(exchange);
+  #end(number: number, bodyBytes: number): void {
+    this.#bodyBytes -= bodyBytes;
+    this.#live.delete(number);
     if (this.#live.size === 0) this.#onIdle?.();
   }
 }

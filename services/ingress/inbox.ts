@@ -1,13 +1,12 @@
 import type { Bus, Subscription } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
+import { ChurnMap } from '../../shared/churn-map.ts';
 import { Placed, Waiting } from '../../shared/messages/envelope.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 import { AheadRecalled } from '../../shared/messages/slots.ts';
 import { inboxWildcard, peerOfInbox } from '../../shared/subjects.ts';
 import { aheadOf } from './core/slots-ahead.ts';
 import type { Outgoing } from './outgoing.ts';
-
-const MAX_STREAM = 0xffff_ffff;
 
 /** Whose stream it is. */
 export interface StreamOwner {
@@ -33,8 +32,7 @@ export interface InboxDeps {
  */
 export class Inbox {
   readonly #deps: InboxDeps;
-  readonly #streams = new Map<number, StreamOwner>();
-  #last = 0;
+  readonly #streams = new ChurnMap<StreamOwner>();
 
   constructor(deps: InboxDeps) {
     this.#deps = deps;
@@ -61,10 +59,7 @@ export class Inbox {
   }
 
   open(owner: StreamOwner): number {
-    do this.#last = this.#last === MAX_STREAM ? 1 : this.#last + 1;
-    while (this.#streams.has(this.#last));
-    this.#streams.set(this.#last, owner);
-    return this.#last;
+    return this.#streams.add(owner);
   }
 
   close(stream: number): void {

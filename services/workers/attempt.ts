@@ -98,6 +98,8 @@ export class Attempt implements UpstreamListener {
   #firstContentAt: Millis | undefined;
   /** The request as it came, where it may have to be counted. */
   #prompt: Buffer | undefined;
+  /** The number of what says that it is under way; 0: the provider was never called. */
+  #note = 0;
   #isPaused = false;
   #hasUpstreamEnded = false;
 
@@ -122,7 +124,7 @@ export class Attempt implements UpstreamListener {
     if (this.#task.stream && this.#task.bodyBytes <= MAX_COUNTED_BYTES) this.#prompt = Buffer.concat(body);
     try {
       const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment);
-      this.#deps.notes.opened(this.#task, this.#startedEpochMs, this.#deps.ingressId);
+      this.#note = this.#deps.notes.opened(this.#task, this.#startedEpochMs, this.#deps.ingressId);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
       this.#fail(GatewayError.from(failure));
@@ -355,12 +357,12 @@ export class Attempt implements UpstreamListener {
       worker: workerId,
       ingress: ingressId,
     };
-    const task = this.#task;
+    const [task, note] = [this.#task, this.#note];
     if (untold === undefined) {
-      journal.record(usageEvent(task, deployment, end, context), () => notes.ended(task));
+      journal.record(usageEvent(task, deployment, end, context), () => notes.ended(note));
     } else {
       const account = this.#accountOf(untold, end.durationMs);
-      late.record(task, { prompt: this.#prompt, said: untold.said }, (counted) =>
+      late.record(note, { prompt: this.#prompt, said: untold.said }, (counted) =>
         usageEvent(task, deployment, endOf(task, deployment, { ...account, counted }), context),
       );
     }

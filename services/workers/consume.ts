@@ -1,6 +1,7 @@
 import type { Bus } from '../../shared/bus.ts';
 import { decode } from '../../shared/bus.ts';
 import type { Catalog, Deployment } from '../../shared/catalog.ts';
+import { ChurnMap } from '../../shared/churn-map.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError, isErrorCode } from '../../shared/errors.ts';
@@ -33,7 +34,7 @@ interface Pending {
 interface Ingress {
   readonly id: string;
   readonly inbox: string;
-  readonly attempts: Map<number, Attempt>;
+  readonly attempts: ChurnMap<Attempt>;
   readonly pending: Map<number, Pending>;
   heardAt: Millis;
 }
@@ -135,8 +136,7 @@ export class Intake {
   /** A deployment was taken out of service: what is under way there ends, and goes elsewhere where nothing of it was shown. */
   endDeployment(id: string, error: GatewayError): void {
     for (const ingress of this.#ingresses.values()) {
-      for (const attempt of [...ingress.attempts.values()])
-        if (attempt.deployment === id) attempt.cancel(error.code, error);
+      for (const attempt of ingress.attempts.values()) if (attempt.deployment === id) attempt.cancel(error.code, error);
       for (const [stream, pending] of ingress.pending)
         if (pending.deployment === id) this.#cancelPending(ingress, stream, pending, error);
     }
@@ -288,7 +288,7 @@ export class Intake {
 
   #cancelAll(ingress: Ingress, code: ErrorCode): void {
     // An ingress taken for dead may only have hung: without a word it would wait for these attempts until their deadlines.
-    for (const attempt of [...ingress.attempts.values()]) attempt.cancel(code, givenUp());
+    for (const attempt of ingress.attempts.values()) attempt.cancel(code, givenUp());
     for (const [stream, pending] of ingress.pending) this.#cancelPending(ingress, stream, pending, givenUp());
   }
 
@@ -296,7 +296,7 @@ export class Intake {
     const now = this.#deps.clock.now();
     let ingress = this.#ingresses.get(reply);
     if (ingress === undefined) {
-      ingress = { id: ingressOfInbox(reply), inbox: reply, attempts: new Map(), pending: new Map(), heardAt: now };
+      ingress = { id: ingressOfInbox(reply), inbox: reply, attempts: new ChurnMap(), pending: new Map(), heardAt: now };
       this.#ingresses.set(reply, ingress);
     }
     ingress.heardAt = now;

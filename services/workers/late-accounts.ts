@@ -1,5 +1,4 @@
 import type { UsageJournal } from '../../shared/journal.ts';
-import type { TaskHead } from '../../shared/messages/task.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import type { SaidText } from './core/said-text.ts';
 import type { OpenNotes } from './open-notes.ts';
@@ -22,14 +21,17 @@ export class LateAccounts {
     this.#counter = deps.counter;
   }
 
-  /** @param toEvent of what was counted; of undefined, by an estimate */
+  /**
+   * @param note of the attempt (open-notes.ts)
+   * @param toEvent of what was counted; of undefined, by an estimate
+   */
   record(
-    task: TaskHead,
+    note: number,
     { prompt, said }: { readonly prompt: Buffer | undefined; readonly said: SaidText },
     toEvent: (counted: CountedTokens | undefined) => UsageRecorded,
   ): void {
     const written = this.#counter.count(prompt, said).then((counted) => {
-      this.#journal.record(toEvent(counted), () => this.#notes.ended(task));
+      this.#journal.record(toEvent(counted), () => this.#notes.ended(note));
       this.#open.delete(written);
     });
     this.#open.add(written);

@@ -58,12 +58,12 @@ test('what one turn begins leaves in one message', async () => {
 
 test('what has ended leaves the stream, and what is under way stays', async () => {
   const notes = new OpenNotes({ bus, workerId: 'wrk-sweep', log, sweepEveryMs: 50 });
-  notes.opened(taskHeadOf({ id: 'req_1' }), 1, 'ing-1');
+  const first = notes.opened(taskHeadOf({ id: 'req_1' }), 1, 'ing-1');
   await whenNoted('wrk-sweep', [['req_1']]);
-  notes.opened(taskHeadOf({ id: 'req_2' }), 2, 'ing-1');
-  notes.ended(taskHeadOf({ id: 'req_1' }));
+  const second = notes.opened(taskHeadOf({ id: 'req_2' }), 2, 'ing-1');
+  notes.ended(first);
   await whenNoted('wrk-sweep', [['req_2']]);
-  notes.ended(taskHeadOf({ id: 'req_2' }));
+  notes.ended(second);
   await whenNoted('wrk-sweep', [[]]);
   await notes.stop();
 });

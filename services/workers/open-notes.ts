@@ -1,5 +1,5 @@
 import type { Bus } from '../../shared/bus.ts';
-import { attemptIdOf } from '../../shared/ids.ts';
+import { ChurnMap } from '../../shared/churn-map.ts';
 import type { Log } from '../../shared/log.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 import { ensureOpenStream } from '../../shared/open-stream.ts';
@@ -29,8 +29,8 @@ export class OpenNotes {
   readonly #bus: Bus;
   readonly #log: Log;
   readonly #subject: string;
-  /** By attempt id, as they were sent. */
-  readonly #open = new Map<string, string>();
+  /** As they were sent. */
+  readonly #open = new ChurnMap<string>();
   readonly #timer: NodeJS.Timeout;
   readonly #told: { unsubscribe(): void };
   #unsent: string[] = [];
@@ -51,16 +51,16 @@ export class OpenNotes {
     void this.#ensureStream();
   }
 
-  /** Call it in the turn in which the provider is called. */
-  opened(task: TaskHead, startedEpochMs: number, ingressId: string): void {
+  /** Call it in the turn in which the provider is called. @returns the note's number */
+  opened(task: TaskHead, startedEpochMs: number, ingressId: string): number {
     const note = JSON.stringify({ startedEpochMs, ingress: ingressId, task });
-    this.#open.set(attemptIdOf(task.id, task.attempt), note);
     if (this.#unsent.push(note) === 1) queueMicrotask(() => this.#send());
+    return this.#open.add(note);
   }
 
-  /** Its event is safe: until then it may be lost with this process. */
-  ended(task: TaskHead): void {
-    this.#open.delete(attemptIdOf(task.id, task.attempt));
+  /** The event of the attempt of this note is safe: until then it may be lost with this process. */
+  ended(note: number): void {
+    this.#open.delete(note);
   }
 
   /** After the last attempt, and after the journal has handed everything over. */
@@ -98,7 +98,7 @@ export class OpenNotes {
 
   /** @returns the place in the stream of the first of the new notes */
   async #noteAll(): Promise<number> {
-    const messages = this.#open.size === 0 ? ['[]'] : messagesOf([...this.#open.values()]);
+    const messages = this.#open.size === 0 ? ['[]'] : messagesOf(this.#open.values());
     const acks = await Promise.all(
       messages.map((text) =>
         this.#bus.jetStream().publish(this.#subject, Buffer.from(text), { timeout: ACK_WITHIN_MS }),

@@ -126,7 +126,6 @@ export class World {
         transcripts: new TranscriptRoom(1024 * 1024),
         metrics: new IngressMetrics(this.registry, () => 1),
         random: () => 0.5,
-        onOver: ignore,
       },
       {
         request: {
@@ -145,6 +144,7 @@ export class World {
         },
       },
       response,
+      ignore,
     );
     this.exchange.start();
   }

@@ -1,3 +1,4 @@
+import { ChurnMap } from '../../../shared/churn-map.ts';
 import type { Millis } from '../../../shared/clock.ts';
 import type { BreakerConfig, LimitsConfig } from '../../../shared/config.ts';
 import type { DeploymentReport } from '../../../shared/messages/beat.ts';
@@ -62,7 +63,7 @@ export class Guard {
   /** Of the routers, whose share of a slow start may be one more than the others'. */
   #turn = 0;
   /** Calls of which nothing has come yet, the oldest first. */
-  readonly #silent = { stream: new Set<Call>(), plain: new Set<Call>() };
+  readonly #silent = { stream: new ChurnMap<Call>(), plain: new ChurnMap<Call>() };
   #checkFailed: string | null | undefined;
   #state: BreakerState = 'closed';
   #activeAt: Millis;
@@ -103,7 +104,7 @@ export class Guard {
     this.#inFlight++;
     this.#note(now);
     const call = new Call(this, plan, permit, now);
-    (plan.isStream ? this.#silent.stream : this.#silent.plain).add(call);
+    call.number = this.#silentLike(plan).add(call);
     return call;
   }
 
@@ -138,8 +139,8 @@ export class Guard {
    * @param isGood what came is no failure
    */
   isSilentNoMore(call: Call, isGood: boolean, now: Millis): void {
-    const wasSilent = this.#silent.stream.delete(call) || this.#silent.plain.delete(call);
-    if (wasSilent && this.#limiter.answered(call.startedAt, isGood, now)) this.#options.onChange();
+    if (this.#silentLike(call.plan).delete(call.number) && this.#limiter.answered(call.startedAt, isGood, now))
+      this.#options.onChange();
   }
 
   /** @internal by `Call`: an answer came. */
@@ -234,6 +235,10 @@ export class Guard {
     return typeof this.#checkFailed === 'string';
   }
 
+  #silentLike({ isStream }: CallPlan): ChurnMap<Call> {
+    return isStream ? this.#silent.stream : this.#silent.plain;
+  }
+
   #isWell(now: Millis): boolean {
     return this.state(now) === 'closed' && this.throttledMs(now) === 0;
   }
@@ -296,6 +301,8 @@ export class Call {
   readonly #plan: CallPlan;
   readonly #permit: Permit | undefined;
   readonly #startedAt: Millis;
+  /** @internal of the silent ones of its guard */
+  number = 0;
   #firstContentAt: Millis | undefined;
   #isOver = false;
 
@@ -312,6 +319,11 @@ export class Call {
 
   get tokens(): number {
     return this.#plan.tokens;
+  }
+
+  /** @internal */
+  get plan(): CallPlan {
+    return this.#plan;
   }
 
   get startedAt(): Millis {
@@ -370,12 +382,10 @@ export class Call {
  * What has been under way for longer than the average says will show it once it ends; a hang would only then. So it is
  * told now, while the average decays.
  */
-function atLeast(averageMs: number | undefined, silent: ReadonlySet<Call>, now: Millis): number | undefined {
-  for (const oldest of silent) {
-    const ageMs = now - oldest.startedAt;
-    return averageMs === undefined || ageMs <= averageMs ? averageMs : ageMs;
-  }
-  return averageMs;
+function atLeast(averageMs: number | undefined, silent: ChurnMap<Call>, now: Millis): number | undefined {
+  const oldest = silent.first();
+  if (oldest === undefined || averageMs === undefined) return averageMs;
+  return Math.max(averageMs, now - oldest.startedAt);
 }
 
 function partOf(room: Room | undefined, routers: number): Room | undefined {
