@@ -49,7 +49,8 @@ export class ChurnMap<V extends NonNullable<unknown>> {
 
   /** A copy, lowest number first: entries may come and go while it is walked. */
   values(): V[] {
-    return Object.values(this.#entries);
+    // A table that was large once is walked whole.
+    return this.#size === 0 ? [] : Object.values(this.#entries);
   }
 
   /** The value with the lowest number: of those that were added, the oldest. */
