@@ -375,7 +375,11 @@ export class Bus {
  * @throws PoisonedMessage when it is not JSON or breaks the schema; its text names fields, never values
  */
 export function decode<S extends z.ZodType>(schema: S, bytes: Uint8Array): z.infer<S> {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  return decodeText(schema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+}
+
+/** As `decode`, of a message's text. */
+export function decodeText<S extends z.ZodType>(schema: S, text: string): z.infer<S> {
   let value: unknown;
   try {
     value = JSON.parse(text);

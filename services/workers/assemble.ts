@@ -1,9 +1,16 @@
 import type { Millis } from '../../shared/clock.ts';
 import type { TaskHead } from '../../shared/messages/task.ts';
 
+/** What an ingress wants done, and the text that said so. */
+export interface ReceivedTask {
+  readonly head: TaskHead;
+  /** JSON. */
+  readonly text: string;
+}
+
 /** Parts of one body that have not all come. */
 export interface PartialTask {
-  readonly head: TaskHead;
+  readonly task: ReceivedTask;
   readonly parts: Buffer[];
   bytes: number;
   /** Parts taken, the first of them in the `open` frame. */
@@ -14,7 +21,7 @@ export interface PartialTask {
 /** A part is missing or too much: the sender and this worker disagree, so the attempt must start anew. */
 export type Assembled =
   | { kind: 'more'; taken: number }
-  | { kind: 'whole'; task: PartialTask }
+  | { kind: 'whole'; partial: PartialTask }
   | { kind: 'broken'; head: TaskHead | undefined };
 
 /**
@@ -28,39 +35,40 @@ export class Assembly {
     return this.#partial.size;
   }
 
-  begin(key: string, head: TaskHead, first: Buffer, now: Millis): void {
+  begin(key: string, task: ReceivedTask, first: Buffer, now: Millis): void {
     // A copy: the view belongs to the socket's buffer.
-    this.#partial.set(key, { head, parts: [Buffer.from(first)], bytes: first.length, taken: 1, lastPartAt: now });
+    this.#partial.set(key, { task, parts: [Buffer.from(first)], bytes: first.length, taken: 1, lastPartAt: now });
   }
 
   /** @param sequence counts the parts from 1; the `open` frame's is 0 */
   add(key: string, sequence: number, part: Buffer, now: Millis): Assembled {
-    const task = this.#partial.get(key);
-    if (task === undefined || sequence !== task.taken || task.bytes + part.length > task.head.bodyBytes) {
+    const partial = this.#partial.get(key);
+    const bodyBytes = partial?.task.head.bodyBytes ?? 0;
+    if (partial === undefined || sequence !== partial.taken || partial.bytes + part.length > bodyBytes) {
       this.#partial.delete(key);
-      return { kind: 'broken', head: task?.head };
+      return { kind: 'broken', head: partial?.task.head };
     }
-    task.parts.push(Buffer.from(part));
-    task.bytes += part.length;
-    task.taken++;
-    task.lastPartAt = now;
-    if (task.bytes < task.head.bodyBytes) return { kind: 'more', taken: task.taken };
+    partial.parts.push(Buffer.from(part));
+    partial.bytes += part.length;
+    partial.taken++;
+    partial.lastPartAt = now;
+    if (partial.bytes < bodyBytes) return { kind: 'more', taken: partial.taken };
     this.#partial.delete(key);
-    return { kind: 'whole', task };
+    return { kind: 'whole', partial };
   }
 
   /** The head of what was dropped, so that its slot can be freed. */
   drop(key: string): TaskHead | undefined {
-    const task = this.#partial.get(key);
+    const partial = this.#partial.get(key);
     this.#partial.delete(key);
-    return task?.head;
+    return partial?.task.head;
   }
 
   /** Drops those whose next part did not come for `silentMs`. */
   dropSilent(now: Millis, silentMs: number): Array<{ key: string; head: TaskHead }> {
     const dropped: Array<{ key: string; head: TaskHead }> = [];
-    for (const [key, task] of this.#partial) {
-      if (now - task.lastPartAt < silentMs) continue;
+    for (const [key, { task, lastPartAt }] of this.#partial) {
+      if (now - lastPartAt < silentMs) continue;
       this.#partial.delete(key);
       dropped.push({ key, head: task.head });
     }

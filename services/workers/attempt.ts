@@ -16,6 +16,7 @@ import type { Ending } from './core/verdict.ts';
 import { visibleHeaders } from './core/visible-headers.ts';
 import type { Dialect, StreamReader } from './dialects/dialect.ts';
 import type { LateAccounts } from './late-accounts.ts';
+import type { ReceivedTask } from './assemble.ts';
 import type { OpenNotes } from './open-notes.ts';
 import type { FrameSender } from './send-frames.ts';
 import type { Upstream, UpstreamCall, UpstreamHeaders, UpstreamListener } from './upstream.ts';
@@ -88,6 +89,7 @@ type Phase =
 export class Attempt implements UpstreamListener {
   readonly #deps: AttemptDeps;
   readonly #task: TaskHead;
+  readonly #taskText: string;
   readonly #sender: FrameSender;
   readonly #startedAt: Millis;
   readonly #startedEpochMs: number;
@@ -103,9 +105,10 @@ export class Attempt implements UpstreamListener {
   #isPaused = false;
   #hasUpstreamEnded = false;
 
-  constructor(deps: AttemptDeps, task: TaskHead, sender: FrameSender) {
+  constructor(deps: AttemptDeps, { head: task, text }: ReceivedTask, sender: FrameSender) {
     this.#deps = deps;
     this.#task = task;
+    this.#taskText = text;
     this.#sender = sender;
     this.#startedAt = deps.clock.now();
     this.#startedEpochMs = deps.clock.epochMs();
@@ -124,7 +127,7 @@ export class Attempt implements UpstreamListener {
     if (this.#task.stream && this.#task.bodyBytes <= MAX_COUNTED_BYTES) this.#prompt = Buffer.concat(body);
     try {
       const request = dialect.encodeRequest(this.#task, body, this.#deps.deployment);
-      this.#note = this.#deps.notes.opened(this.#task, this.#startedEpochMs, this.#deps.ingressId);
+      this.#note = this.#deps.notes.opened(this.#taskText, this.#startedEpochMs, this.#deps.ingressId);
       this.#call = upstream.call(request, this.#task.traceparent, this);
     } catch (failure) {
       this.#fail(GatewayError.from(failure));

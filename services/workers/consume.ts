@@ -1,5 +1,5 @@
 import type { Bus } from '../../shared/bus.ts';
-import { decode } from '../../shared/bus.ts';
+import { decode, decodeText } from '../../shared/bus.ts';
 import type { Catalog, Deployment } from '../../shared/catalog.ts';
 import { ChurnMap } from '../../shared/churn-map.ts';
 import type { Clock, Millis } from '../../shared/clock.ts';
@@ -13,6 +13,7 @@ import { TaskHead } from '../../shared/messages/task.ts';
 import { ingressOfInbox } from '../../shared/subjects.ts';
 import type { Admissions, Refusal } from './admit.ts';
 import { AdmittedCall } from './admit.ts';
+import type { ReceivedTask } from './assemble.ts';
 import { Assembly } from './assemble.ts';
 import { Attempt } from './attempt.ts';
 import type { LateAccounts } from './late-accounts.ts';
@@ -44,7 +45,7 @@ interface Ready {
   readonly pool: WorkerPool;
   readonly ingress: Ingress;
   readonly stream: number;
-  readonly task: TaskHead;
+  readonly task: ReceivedTask;
   readonly body: readonly Buffer[];
   readonly deployment: Deployment;
 }
@@ -155,21 +156,23 @@ export class Intake {
 
   #onOpen(ingress: Ingress, stream: number, payload: Buffer): void {
     const { task, body } = this.#readTask(ingress, stream, payload);
-    const pool = this.#deps.pools.get(task.pool);
-    if (this.#isClosed || pool === undefined || !pool.take(task.router, task.slot)) {
+    const { head } = task;
+    const pool = this.#deps.pools.get(head.pool);
+    if (this.#isClosed || pool === undefined || !pool.take(head.router, head.slot)) {
       this.#deps.onDeclined(pool?.name ?? '', 'no_slot');
       return this.#sayDeclined(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker has no free slot.'));
     }
-    if (body.length === task.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
+    if (body.length === head.bodyBytes) return this.#start(pool, ingress, stream, task, [body]);
     this.#assembly.begin(partKey(ingress, stream), task, body, this.#deps.clock.now());
     this.#deps.bus.postNumber(ingress.inbox, '', FrameType.taken, stream, 0, 1);
   }
 
   /** A task that cannot be read (of an ingress that is newer than we are) is sent elsewhere: its client must not wait for us. */
-  #readTask(ingress: Ingress, stream: number, payload: Buffer): { task: TaskHead; body: Buffer } {
+  #readTask(ingress: Ingress, stream: number, payload: Buffer): { task: ReceivedTask; body: Buffer } {
     try {
       const { head, body } = splitHead(payload);
-      return { task: decode(TaskHead, head), body };
+      const text = head.toString('utf8');
+      return { task: { head: decodeText(TaskHead, text), text }, body };
     } catch (cause) {
       this.#sayDeclined(ingress.inbox, stream, new GatewayError('worker_busy', 'The worker cannot read the task.'));
       throw cause;
@@ -189,18 +192,19 @@ export class Intake {
       if (assembled.head !== undefined) this.#deps.pools.get(assembled.head.pool)?.release();
       return this.#sayDeclined(ingress.inbox, stream, partsLost());
     }
-    const pool = this.#deps.pools.get(assembled.task.head.pool);
-    if (pool !== undefined) this.#start(pool, ingress, stream, assembled.task.head, assembled.task.parts);
+    const { task, parts } = assembled.partial;
+    const pool = this.#deps.pools.get(task.head.pool);
+    if (pool !== undefined) this.#start(pool, ingress, stream, task, parts);
   }
 
-  #start(pool: WorkerPool, ingress: Ingress, stream: number, task: TaskHead, body: readonly Buffer[]): void {
-    const deployment = this.#deps.catalog.deployment(task.deployment);
+  #start(pool: WorkerPool, ingress: Ingress, stream: number, task: ReceivedTask, body: readonly Buffer[]): void {
+    const deployment = this.#deps.catalog.deployment(task.head.deployment);
     if (deployment === undefined) {
       const error = new GatewayError('worker_busy', 'This worker does not know the deployment.');
       return this.#decline(pool, ingress, stream, { reason: 'unknown_deployment', error });
     }
     const ready: Ready = { pool, ingress, stream, task, body, deployment };
-    const admitted = this.#deps.admissions.admit(task, deployment, pool);
+    const admitted = this.#deps.admissions.admit(task.head, deployment, pool);
     if (admitted instanceof Promise) void this.#beginWhen(admitted, ready);
     else this.#begin(ready, admitted);
   }
@@ -243,7 +247,7 @@ export class Intake {
       observer: admitted,
       onOver,
     };
-    const attempt = new Attempt(deps, task, new FrameSender(bus, ingress.inbox, stream, task.creditBytes));
+    const attempt = new Attempt(deps, task, new FrameSender(bus, ingress.inbox, stream, task.head.creditBytes));
     this.#live++;
     ingress.attempts.set(stream, attempt);
     attempt.start(body);

@@ -10,6 +10,7 @@ import { taskHeadOf } from '../../shared/testing/fixtures.ts';
 import { OpenNotes } from './open-notes.ts';
 
 const log = createLog('silent', 'test');
+const taskOf = (fields: Parameters<typeof taskHeadOf>[0]): string => JSON.stringify(taskHeadOf(fields));
 let nats: TestNats;
 let bus: Bus;
 
@@ -48,19 +49,19 @@ async function whenNoted(workerId: string, expected: string[][]): Promise<void> 
 
 test('what one turn begins leaves in one message', async () => {
   const notes = new OpenNotes({ bus, workerId: 'wrk-turn', log });
-  notes.opened(taskHeadOf({ id: 'req_1' }), 1, 'ing-1');
-  notes.opened(taskHeadOf({ id: 'req_2' }), 2, 'ing-1');
+  notes.opened(taskOf({ id: 'req_1' }), 1, 'ing-1');
+  notes.opened(taskOf({ id: 'req_2' }), 2, 'ing-1');
   await whenNoted('wrk-turn', [['req_1', 'req_2']]);
-  notes.opened(taskHeadOf({ id: 'req_3' }), 3, 'ing-1');
+  notes.opened(taskOf({ id: 'req_3' }), 3, 'ing-1');
   await whenNoted('wrk-turn', [['req_1', 'req_2'], ['req_3']]);
   await notes.stop();
 });
 
 test('what has ended leaves the stream, and what is under way stays', async () => {
   const notes = new OpenNotes({ bus, workerId: 'wrk-sweep', log, sweepEveryMs: 50 });
-  const first = notes.opened(taskHeadOf({ id: 'req_1' }), 1, 'ing-1');
+  const first = notes.opened(taskOf({ id: 'req_1' }), 1, 'ing-1');
   await whenNoted('wrk-sweep', [['req_1']]);
-  const second = notes.opened(taskHeadOf({ id: 'req_2' }), 2, 'ing-1');
+  const second = notes.opened(taskOf({ id: 'req_2' }), 2, 'ing-1');
   notes.ended(first);
   await whenNoted('wrk-sweep', [['req_2']]);
   notes.ended(second);
@@ -71,7 +72,7 @@ test('what has ended leaves the stream, and what is under way stays', async () =
 test('many at once are parted over messages that every server takes', async () => {
   const notes = new OpenNotes({ bus, workerId: 'wrk-many', log });
   const ids = Array.from({ length: 2_000 }, (_, index) => `req_${index}`);
-  for (const id of ids) notes.opened(taskHeadOf({ id, model: 'm'.repeat(500) }), 1, 'ing-1');
+  for (const id of ids) notes.opened(taskOf({ id, model: 'm'.repeat(500) }), 1, 'ing-1');
   await until(
     async () => (await noted('wrk-many')).flat().length === ids.length,
     10_000,

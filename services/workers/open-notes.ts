@@ -1,7 +1,6 @@
 import type { Bus } from '../../shared/bus.ts';
 import { ChurnMap } from '../../shared/churn-map.ts';
 import type { Log } from '../../shared/log.ts';
-import type { TaskHead } from '../../shared/messages/task.ts';
 import { ensureOpenStream } from '../../shared/open-stream.ts';
 import { OPEN_STREAM, openSubject } from '../../shared/subjects.ts';
 
@@ -51,9 +50,13 @@ export class OpenNotes {
     void this.#ensureStream();
   }
 
-  /** Call it in the turn in which the provider is called. @returns the note's number */
-  opened(task: TaskHead, startedEpochMs: number, ingressId: string): number {
-    const note = JSON.stringify({ startedEpochMs, ingress: ingressId, task });
+  /**
+   * Call it in the turn in which the provider is called.
+   * @param task `TaskHead` as JSON, as it came
+   * @returns the note's number
+   */
+  opened(task: string, startedEpochMs: number, ingressId: string): number {
+    const note = `{"startedEpochMs":${startedEpochMs},"ingress":${JSON.stringify(ingressId)},"task":${task}}`;
     if (this.#unsent.push(note) === 1) queueMicrotask(() => this.#send());
     return this.#open.add(note);
   }
