@@ -60,14 +60,44 @@ export const RANKED_USERS = { id: 5, columns: ['organisation', 'team', 'user_id'
 /** Values in the order of `GROUP_COLUMNS`; what the cube does not know is null. */
 export type Group = readonly (string | null)[];
 
-/** A group that an event is counted in. */
-export interface GroupOf {
+/** A group that an event is counted in. Most are known from the events before: its key tells, and `groupAt` the values. */
+export interface Place {
   readonly cube: CubeName;
-  readonly group: Group;
+  /** The same for the same group, and for no other group of any cube. Only in memory, where it is cheaper than an id. */
+  readonly key: string;
+  /** In the tags' cube. */
+  readonly tag?: string;
 }
 
 /** Of the tags' cube there is one for each tag. */
-export function groupsOf(event: UsageRecorded): GroupOf[] {
+export function placesOf(event: UsageRecorded): Place[] {
+  const team = part(event.organisation) + part(event.team) + part(event.error);
+  const model = team + part(event.model);
+  const by = part(event.keyId) + part(event.keyName) + part(event.feature);
+  const where = part(event.route) + part(event.deployment) + part(event.provider) + part(event.endpoint);
+  const how = part(event.lane ?? INTERACTIVE) + part(event.variant) + part(event.reason);
+  const places: Place[] = [
+    { cube: 'main', key: `1${model}${by}${where}${how}` },
+    { cube: 'user', key: `2${model}${part(event.user)}` },
+    { cube: 'team', key: `4${team}` },
+  ];
+  const tags = event.tags ?? {};
+  for (const tag in tags) places.push({ cube: 'tag', key: `3${model}${part(tag)}${part(tags[tag])}`, tag });
+  return places;
+}
+
+/** Of `RANKED_USERS`, as `Place.key`. */
+export function rankedKey([organisation, team, user]: Group): string {
+  return `5${part(organisation)}${part(team)}${part(user)}`;
+}
+
+/** What Postgres has taken holds no NUL, so the values of a key cannot run into one another, nor be taken for a null. */
+function part(value: string | null | undefined): string {
+  return value == null ? '\0' : `\u0001${value}\0`;
+}
+
+/** The values of one of the event's groups. */
+export function groupAt(event: UsageRecorded, { cube, tag }: Place): Group {
   const { keyId, keyName, team, model, route, deployment, provider, endpoint, error } = event;
   const organisation = event.organisation ?? null;
   const feature = event.feature ?? null;
@@ -75,17 +105,12 @@ export function groupsOf(event: UsageRecorded): GroupOf[] {
   const variant = event.variant ?? null;
   const reason = event.reason ?? null;
   // prettier-ignore
-  const groups: GroupOf[] = [
-    { cube: 'main', group: [organisation, team, null, keyId, keyName, feature, null, null, model, route, deployment, provider, endpoint, lane, variant, reason, error] },
-    { cube: 'user', group: [organisation, team, event.user ?? null, null, null, null, null, null, model, null, null, null, null, null, null, null, error] },
-    { cube: 'team', group: [organisation, team, null, null, null, null, null, null, null, null, null, null, null, null, null, null, error] },
-  ];
-  const tags = event.tags ?? {};
-  for (const name in tags) {
-    // prettier-ignore
-    groups.push({ cube: 'tag', group: [organisation, team, null, null, null, null, name, tags[name] ?? null, model, null, null, null, null, null, null, null, error] });
+  switch (cube) {
+    case 'main': return [organisation, team, null, keyId, keyName, feature, null, null, model, route, deployment, provider, endpoint, lane, variant, reason, error];
+    case 'user': return [organisation, team, event.user ?? null, null, null, null, null, null, model, null, null, null, null, null, null, null, error];
+    case 'team': return [organisation, team, null, null, null, null, null, null, null, null, null, null, null, null, null, null, error];
+    case 'tag': return [organisation, team, null, null, null, null, tag ?? null, event.tags?.[tag ?? ''] ?? null, model, null, null, null, null, null, null, null, error];
   }
-  return groups;
 }
 
 /**

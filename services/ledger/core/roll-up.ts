@@ -1,6 +1,6 @@
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { CubeName, Group, GroupOf } from './cubes.ts';
-import { CUBES, GROUP_COLUMNS, groupsOf, groupText, RANKED_USERS } from './cubes.ts';
+import type { CubeName, Group } from './cubes.ts';
+import { CUBES, GROUP_COLUMNS, groupAt, placesOf, rankedKey, RANKED_USERS } from './cubes.ts';
 import { bucketColumns, bucketOf } from './histogram.ts';
 import type { Span } from './report-plan.ts';
 import { ceilTo, floorTo, FOUR_DAYS_MS } from './report-plan.ts';
@@ -27,14 +27,18 @@ const TTFT = bucketColumns('ttft');
 /** null in a row: nobody was in that bucket; most are empty, and null takes no room. */
 export const BUCKETS: readonly string[] = [...TTFT, ...bucketColumns('duration')];
 
+const NOBODY = BUCKETS.map(() => 0);
+
 /** What events add to one group in one hour. */
-export interface Delta extends GroupOf {
+export interface Delta {
+  readonly cube: CubeName;
+  readonly group: Group;
+  /** Of the group, as `Place.key`: in every hour the same. */
+  readonly key: string;
   readonly hourMs: number;
-  /** In every hour the same: what the group's id is made of. */
-  readonly groupText: string;
-  readonly counters: Record<Counter, number>;
-  /** Index into `BUCKETS` → how many. */
-  readonly buckets: ReadonlyMap<number, number>;
+  readonly counters: Readonly<Record<Counter, number>>;
+  /** As `BUCKETS`. */
+  readonly buckets: readonly number[];
   /** A sum may be beyond 2^53. */
   readonly costNanoUsd: bigint;
 }
@@ -87,30 +91,31 @@ export function rollUpCorrections(corrections: readonly Correction[]): Delta[] {
 }
 
 class Sums {
-  readonly #byKey = new Map<string, Sum>();
+  readonly all: Sum[] = [];
+  readonly #byHour = new Map<number, Map<string, Sum>>();
 
   of(event: UsageRecorded): Sum[] {
     const hourMs = Math.floor(event.startedEpochMs / HOUR_MS) * HOUR_MS;
-    return groupsOf(event).map((group) => {
-      const text = groupText(CUBES[group.cube].id, group.group);
-      const key = `${hourMs}${text}`;
-      let sum = this.#byKey.get(key);
-      if (sum === undefined) this.#byKey.set(key, (sum = new Sum(group, text, hourMs)));
+    const byKey = this.#byHour.get(hourMs) ?? new Map<string, Sum>();
+    this.#byHour.set(hourMs, byKey);
+    return placesOf(event).map((place) => {
+      let sum = byKey.get(place.key);
+      if (sum === undefined) {
+        sum = new Sum(place.cube, groupAt(event, place), place.key, hourMs);
+        byKey.set(place.key, sum);
+        this.all.push(sum);
+      }
       return sum;
     });
-  }
-
-  get all(): Delta[] {
-    return [...this.#byKey.values()];
   }
 }
 
 class Sum implements Delta {
   readonly cube: CubeName;
-  readonly group: GroupOf['group'];
-  readonly groupText: string;
+  readonly group: Group;
+  readonly key: string;
   readonly hourMs: number;
-  readonly buckets = new Map<number, number>();
+  readonly buckets = NOBODY.slice();
   readonly counters: Record<Counter, number> = {
     attempts: 0,
     cache_hits: 0,
@@ -126,15 +131,15 @@ class Sum implements Delta {
   };
   costNanoUsd = 0n;
 
-  constructor({ cube, group }: GroupOf, text: string, hourMs: number) {
+  constructor(cube: CubeName, group: Group, key: string, hourMs: number) {
     this.cube = cube;
     this.group = group;
-    this.groupText = text;
+    this.key = key;
     this.hourMs = hourMs;
   }
 
   count(bucket: number): void {
-    this.buckets.set(bucket, (this.buckets.get(bucket) ?? 0) + 1);
+    this.buckets[bucket] = (this.buckets[bucket] ?? 0) + 1;
   }
 }
 
@@ -150,7 +155,8 @@ export function rankedWithin(days: Span, time: Span): { readonly whole: Span; re
 export interface UserCosts {
   readonly startsMs: number;
   readonly group: Group;
-  readonly groupText: string;
+  /** As `Place.key`. */
+  readonly key: string;
   attempts: number;
   costNanoUsd: bigint;
 }
@@ -159,20 +165,22 @@ const NO_VALUES = GROUP_COLUMNS.slice(RANKED_USERS.columns.length).map(() => nul
 
 /** Of the users' cube, without its models and errors. */
 export function costsOfUsers(deltas: readonly Delta[]): UserCosts[] {
-  const byKey = new Map<string, UserCosts>();
+  const byTimeAndKey = new Map<string, UserCosts>();
   for (const { cube, hourMs, group, counters, costNanoUsd } of deltas) {
     if (cube !== 'user') continue;
     const startsMs = floorTo(hourMs, FOUR_DAYS_MS);
-    const user = [...group.slice(0, RANKED_USERS.columns.length), ...NO_VALUES];
-    const text = groupText(RANKED_USERS.id, user);
-    const key = `${startsMs}${text}`;
-    let costs = byKey.get(key);
-    if (costs === undefined)
-      byKey.set(key, (costs = { startsMs, group: user, groupText: text, attempts: 0, costNanoUsd: 0n }));
+    const key = rankedKey(group);
+    const timeAndKey = `${startsMs}${key}`;
+    let costs = byTimeAndKey.get(timeAndKey);
+    if (costs === undefined) {
+      const user = [...group.slice(0, RANKED_USERS.columns.length), ...NO_VALUES];
+      costs = { startsMs, group: user, key, attempts: 0, costNanoUsd: 0n };
+      byTimeAndKey.set(timeAndKey, costs);
+    }
     costs.attempts += counters.attempts;
     costs.costNanoUsd += costNanoUsd;
   }
-  return [...byKey.values()];
+  return [...byTimeAndKey.values()];
 }
 
 /** The number of a delta's cube in the tables. */

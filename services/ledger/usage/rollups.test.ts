@@ -6,14 +6,19 @@ import type { TestDatabase } from '../../../test/support/fresh.ts';
 import { freshDatabase } from '../../../test/support/fresh.ts';
 import { GROUP_COLUMNS, groupText } from '../core/cubes.ts';
 import { openDatabase } from '../database/database.ts';
+import { migrate } from '../database/migrate.ts';
 import type { Database } from '../database/schema.ts';
+import { insertEvents } from '../recording/record.ts';
+import { usageEvent } from '../testing/usage-event.ts';
 
 let database: TestDatabase;
 let db: Database;
+const log = createLog('silent', 'test');
 
 beforeAll(async () => {
   database = await freshDatabase();
-  db = openDatabase({ url: database.url, log: createLog('silent', 'test') });
+  await migrate(database.url, log);
+  db = openDatabase({ url: database.url, log });
 });
 
 afterAll(async () => {
@@ -31,5 +36,33 @@ test('a group’s text is the one that Postgres gives its row', async () => {
       expect(groupText(2, values)).toBe(rows[0]?.text);
     }),
     { numRuns: 200 },
+  );
+});
+
+test('a group that was taken away is there again, with its values, once it is counted in', async () => {
+  const hourMs = 3_600_000;
+  const [first, second] = [
+    usageEvent({ team: 'a "b",', tags: { 'a\\': 'é' } }),
+    usageEvent({ team: 'a "b",', tags: { 'a\\': 'é' } }),
+  ];
+  const groups = () => db.selectFrom('usage_groups').selectAll().orderBy('id').execute();
+  await insertEvents(db, [first]);
+  const before = await groups();
+  expect(before.map(({ cube }) => cube).sort()).toEqual([1, 2, 3, 4, 5]);
+  await db.deleteFrom('usage_groups').execute();
+  const other = { ...second, attemptId: 'other', startedEpochMs: second.startedEpochMs + hourMs };
+  await insertEvents(db, [second, other, usageEvent({ team: 'new' })]);
+  const after = await groups();
+  expect(after.filter(({ team }) => team !== 'new')).toEqual(before);
+  expect(after).toHaveLength(2 * before.length - 1);
+});
+
+test('a group whose transaction failed is there after the next one', async () => {
+  const event = usageEvent({ team: 'failed' });
+  await expect(insertEvents(db, [event], () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  await insertEvents(db, [event]);
+  const groups = await db.selectFrom('usage_groups').select(['cube', 'model']).where('team', '=', 'failed').execute();
+  expect(groups.sort((a, b) => a.cube - b.cube)).toEqual(
+    [1, 2, 4, 5].map((cube) => ({ cube, model: cube < 4 ? event.model : null })),
   );
 });
