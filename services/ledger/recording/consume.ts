@@ -5,6 +5,8 @@ import type { Bus } from '../../../shared/bus.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import type { Log } from '../../../shared/log.ts';
 import { backoffMs } from '../core/backoff.ts';
+import type { ReadEvents } from '../core/read-events.ts';
+import { readEvents } from '../core/read-events.ts';
 import { reasonOf } from '../database/database.ts';
 import type { Batch } from './intake.ts';
 import { Intake } from './intake.ts';
@@ -91,7 +93,7 @@ async function consumeUntilFailure(deps: ConsumeDeps, stopping: AbortSignal, onS
   } catch (failure) {
     // Given back when the pulling has ended, or the server would hand them to us again.
     const received = [inHand, ...(await takeRest(intake))];
-    for (const batch of received) giveBack(batch?.messages ?? []);
+    for (const batch of received) giveBack(batch ?? []);
     throw failure;
   } finally {
     stopping.removeEventListener('abort', stop);
@@ -102,8 +104,9 @@ async function consumeUntilFailure(deps: ConsumeDeps, stopping: AbortSignal, onS
 async function settle(deps: ConsumeDeps, batch: Batch): Promise<void> {
   const { db, clock, log, metrics, onCommitted } = deps;
   const beganAt = clock.now();
-  const { recorded, duplicate, poisoned } = await recordEvents(db, batch.events, deps.moveBalances);
-  const aside = batch.poisoned.concat(poisoned);
+  const { events, poisoned: unreadable } = readAll(batch);
+  const { recorded, duplicate, poisoned } = await recordEvents(db, events, deps.moveBalances);
+  const aside = unreadable.concat(poisoned);
   await putAside(db, aside);
   metrics.recorded.inc(recorded);
   metrics.duplicate.inc(duplicate);
@@ -113,8 +116,18 @@ async function settle(deps: ConsumeDeps, batch: Batch): Promise<void> {
   }
   await onCommitted?.();
   // Fire and forget: a lost acknowledgement means a redelivery, which changes nothing.
-  for (const message of batch.messages) message.ack();
+  for (const message of batch) message.ack();
   metrics.batchSeconds.observe((clock.now() - beganAt) / 1_000);
+}
+
+function readAll(batch: Batch): ReadEvents {
+  const all: ReadEvents = { events: [], poisoned: [] };
+  for (const { data } of batch) {
+    const { events, poisoned } = readEvents(data);
+    for (const event of events) all.events.push(event);
+    for (const bad of poisoned) all.poisoned.push(bad);
+  }
+  return all;
 }
 
 async function takeRest(intake: Intake): Promise<Batch[]> {

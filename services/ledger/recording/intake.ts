@@ -1,11 +1,11 @@
 import type { Consumer, ConsumerMessages, JsMsg } from 'nats';
 import type { Clock, Millis } from '../../../shared/clock.ts';
-import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { PoisonedEvent } from '../core/read-events.ts';
-import { readEvents } from '../core/read-events.ts';
 
-/** A batch leaves with this many events at the latest; beyond it a statement gains nothing more. */
-const FULL_AT_EVENTS = 2_000;
+/**
+ * A batch leaves with this much at the latest: some two thousand events, beyond which a statement gains nothing more. One
+ * message more may be in it, and events with few fields are four thousand.
+ */
+const FULL_AT_BYTES = 2_000_000;
 /** And this long after its first event: few enough statements when little happens, and a report is hardly behind. */
 const WINDOW_MS = 50;
 /**
@@ -22,21 +22,19 @@ const PULL_EXPIRES_MS = 2_000;
 /** A pull that ends sooner than this with nothing was refused. */
 const REFUSED_WITHIN_MS = 500;
 
-/** Messages to be acknowledged together, and what they held. */
-export interface Batch {
-  readonly messages: JsMsg[];
-  readonly events: UsageRecorded[];
-  readonly poisoned: PoisonedEvent[];
-}
+/** Messages to be recorded and acknowledged together. */
+export type Batch = readonly JsMsg[];
 
 /**
- * Pulls messages from the consumer and makes batches of them. While one batch is written the next one is read; then
- * pulling stops until it is taken. So at most two batches and one pull (16 MB) are in memory.
+ * Pulls messages from the consumer and makes batches of them. While one batch is written the next one is received; then
+ * pulling stops until it is taken. So at most two batches and one pull (16 MB) are in memory. Messages wait as bytes: read
+ * as they come, the objects of their events would outlive V8's young generation.
  */
 export class Intake {
   readonly #consumer: Consumer;
   readonly #clock: Clock;
-  #batch: Batch = { messages: [], events: [], poisoned: [] };
+  #batch: JsMsg[] = [];
+  #batchBytes = 0;
   #batchBeganAt: Millis = 0;
   #pull: ConsumerMessages | undefined;
   /** By this pull. */
@@ -59,7 +57,7 @@ export class Intake {
    */
   async take(): Promise<Batch | undefined> {
     for (;;) {
-      const isEmpty = this.#batch.messages.length === 0;
+      const isEmpty = this.#batch.length === 0;
       const dueInMs = isEmpty ? Infinity : this.#batchBeganAt + WINDOW_MS - this.#clock.now();
       if (this.#hasEnded || this.#isFull || dueInMs <= 0) {
         if (!isEmpty) return this.#swap();
@@ -82,12 +80,13 @@ export class Intake {
   }
 
   get #isFull(): boolean {
-    return this.#batch.events.length + this.#batch.poisoned.length >= FULL_AT_EVENTS;
+    return this.#batchBytes >= FULL_AT_BYTES;
   }
 
   #swap(): Batch {
     const batch = this.#batch;
-    this.#batch = { messages: [], events: [], poisoned: [] };
+    this.#batch = [];
+    this.#batchBytes = 0;
     this.#makeRoom();
     return batch;
   }
@@ -119,12 +118,10 @@ export class Intake {
   }
 
   #add(message: JsMsg): void {
-    if (this.#batch.messages.length === 0) this.#batchBeganAt = this.#clock.now();
-    const { events, poisoned } = readEvents(message.data);
-    this.#batch.messages.push(message);
-    for (const event of events) this.#batch.events.push(event);
-    for (const bad of poisoned) this.#batch.poisoned.push(bad);
-    if (this.#batch.messages.length === 1 || this.#isFull) this.#wakeTaker();
+    if (this.#batch.length === 0) this.#batchBeganAt = this.#clock.now();
+    this.#batch.push(message);
+    this.#batchBytes += message.data.length;
+    if (this.#batch.length === 1 || this.#isFull) this.#wakeTaker();
   }
 
   #somethingHappens(withinMs: Millis): Promise<void> {
