@@ -17,7 +17,7 @@ const KEPT = [...SUMS, ...BUCKETS];
 const RECORDSET = [
   ...['cube smallint', 'hour_ms bigint', 'group_id uuid'],
   ...COUNTERS.map((_, i) => `n${i} bigint`),
-  'cost numeric',
+  'cost bigint',
   ...BUCKETS.map((_, i) => `b${i} integer`),
 ].join(', ');
 const DELTA = `
@@ -70,7 +70,7 @@ const USER_COSTS = {
         select (to_timestamp(starts_ms / 1000) at time zone 'UTC')::date, group_id, attempts, cost from json_to_recordset(`,
     ),
   ),
-  tail: sql.raw(`) as delta(starts_ms bigint, group_id uuid, attempts bigint, cost numeric) order by 1, 2
+  tail: sql.raw(`) as delta(starts_ms bigint, group_id uuid, attempts bigint, cost bigint) order by 1, 2
     on conflict (starts_on, group_id) do update
       set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`),
 };
