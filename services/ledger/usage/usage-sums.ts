@@ -12,12 +12,14 @@ import { COLUMN_OF, isTimeDimension, lookedAt, tagOf } from '../core/usage-query
 import { idsOf } from './rollups.ts';
 
 const CANCELLED = 'client_closed_request';
+/** How long attempts waited is kept, and nobody is told. */
+const TOLD = COUNTERS.filter((name) => name !== 'queue_ms');
 
 /**
  * Sums of a report's row, under these names. All but the cost are `float8`: exact up to 2^53, as they are told, and added up
  * without a thought for more, where sums of bigint are numeric in the end.
  */
-export const REPORTED = [...COUNTERS, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
+export const REPORTED = [...TOLD, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
 export type Reported = (typeof REPORTED)[number];
 
 /** A group of a report: `by` tells it apart, `shown` names it. Both are columns of every part. */
@@ -302,7 +304,6 @@ function attemptSums(wanted: readonly Reported[] = REPORTED): RawBuilder<unknown
     cached_input_tokens: sql`sum(cached_input_tokens)`,
     output_tokens: sql`sum(output_tokens)`,
     reasoning_tokens: sql`sum(reasoning_tokens)`,
-    queue_ms: sql`sum(queue_ms)`,
     ttft_ms: sql`sum(ttft_ms)`,
     duration_ms: sql`sum(duration_ms)`,
     cost_nano_usd: sql`sum(${COST})`,
