@@ -12,6 +12,8 @@ import type { UsageQuery } from './usage-report.ts';
 import type { ChosenGroup } from './usage-sums.ts';
 import { columns, conditions, dateWithin, groupedBy, groupings, rolledUp } from './usage-sums.ts';
 
+/** Costs are ranked as `float8`, which a sum of a million of them tells within less than this. */
+const ROUNDING = sql.lit(1 + 1e-9);
 /** More groups are read with all others at once. */
 const MAX_RANKED = 100;
 
@@ -19,7 +21,7 @@ export interface Ranked {
   /** The dearest groups are among these. */
   readonly chosen: readonly ChosenGroup[];
   /** Of all groups; not more than there are. */
-  readonly attempts: bigint;
+  readonly attempts: number;
 }
 
 export interface Ranking {
@@ -82,16 +84,16 @@ async function rankUsers(
     ranking,
     sql`
       with costs as (
-        select group_id, sum(cost_nano_usd) as at_most, coalesce(sum(cost_nano_usd) filter (where ${isWhole}), 0) as at_least,
-          coalesce(sum(attempts) filter (where ${isWhole}), 0) as attempts
+        select group_id, sum(cost_nano_usd::float8) as at_most, sum(cost_nano_usd::float8) filter (where ${isWhole}) as at_least,
+          sum(attempts::float8) filter (where ${isWhole}) as attempts
         from usage_user_costs where ${startsWithin(touched)} group by group_id
       ), users as materialized (
-        select ${columns(grouped)} sum(at_most) as at_most, sum(at_least) as at_least, sum(attempts) as attempts
+        select ${columns(grouped)} sum(at_most) as at_most, coalesce(sum(at_least), 0) as at_least, sum(attempts) as attempts
         from costs join usage_groups on id = group_id
         where cube = ${sql.lit(RANKED_USERS.id)} and ${conditions(query, plain, 'groups')} group by ${groupings(grouped)}
       ), last as (select at_least from users order by at_least desc limit 1 offset ${(query.top ?? 1) - 1})
       select ${by}, (select sum(attempts) from users) as all_attempts from users
-      where at_most >= coalesce((select at_least from last), 0) limit ${MAX_RANKED + 1}`,
+      where at_most * ${ROUNDING} >= coalesce((select at_least from last), 0) limit ${MAX_RANKED + 1}`,
   );
   return found.chosen.length > MAX_RANKED ? undefined : found;
 }
@@ -105,10 +107,10 @@ async function ranked(db: Database, { dimensions }: Ranking, query: RawBuilder<u
       return place < 0 ? undefined : row[`by_${place}`];
     }),
   );
-  return { chosen, attempts: rows[0]?.all_attempts ?? 0n };
+  return { chosen, attempts: rows[0]?.all_attempts ?? 0 };
 }
 
-type RankedRow = { all_attempts: bigint } & Readonly<Record<`by_${number}`, string | null>>;
+type RankedRow = { all_attempts: number } & Readonly<Record<`by_${number}`, string | null>>;
 
 function byColumn(i: number): RawBuilder<unknown> {
   return sql.ref(`by_${i}`);

@@ -25,7 +25,7 @@ const KEPT = [...SUMS, ...BUCKETS];
 const RECORDSET = [
   ...['cube smallint', 'hour_ms bigint', 'group_id uuid'],
   ...COUNTERS.map((_, i) => `n${i} bigint`),
-  'cost numeric',
+  'cost bigint',
   ...BUCKETS.map((_, i) => `b${i} integer`),
 ].join(', ');
 const DELTA = `
@@ -55,7 +55,7 @@ const ADDED = [
 const USER_COSTS = `
   insert into usage_user_costs as kept (starts_on, group_id, attempts, cost_nano_usd)
     select (to_timestamp(starts_ms / 1000) at time zone 'UTC')::date, group_id, attempts, cost from json_to_recordset($2)
-      as delta(starts_ms bigint, group_id uuid, attempts bigint, cost numeric) order by 1, 2
+      as delta(starts_ms bigint, group_id uuid, attempts bigint, cost bigint) order by 1, 2
     on conflict (starts_on, group_id) do update
       set attempts = kept.attempts + excluded.attempts, cost_nano_usd = kept.cost_nano_usd + excluded.cost_nano_usd`;
 

@@ -105,8 +105,7 @@ async function addUpUsage(
   const chosen = ranked?.chosen;
   const sums = [
     ...REPORTED.map((name) => sql`coalesce(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`),
-    // Most are empty, and nothing is read faster than nought.
-    ...BUCKETS.map((name) => sql`nullif(sum(${sql.ref(name)}), 0) as ${sql.ref(name)}`),
+    ...BUCKETS.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`),
   ];
   const groups = dimensions.flatMap((_, i) => [
     sql`${sql.ref(`by_${i}`)}, `,
@@ -120,7 +119,7 @@ async function addUpUsage(
     where ${chosen === undefined ? sql`true` : isOneOf(names, chosen)} group by ${by}`;
   const rows = await execute<RolledUpRow>(db, ordered(summed, dimensions, query));
 
-  const isFew = Number(ranked?.attempts ?? rows[0]?.all_attempts ?? 0n) <= manyAttempts;
+  const isFew = (ranked?.attempts ?? rows[0]?.all_attempts ?? 0) <= manyAttempts;
   if (isFew && time.fromMs >= kept.attempts) return countUsage(db, dimensions, query);
   return rows.map((row) => {
     const of = (measure: 'ttft' | 'duration'): number[] => bucketColumns(measure).map((name) => Number(row[name]));
@@ -179,11 +178,12 @@ async function execute<Row>(db: Database, query: RawBuilder<unknown>): Promise<R
   return rows;
 }
 
-/** `int8` and `numeric` are bigint (database.ts). */
-type ReportedRow = Record<Reported, bigint> & Readonly<Record<`shown_${number}`, string | null>>;
-type RolledUpRow = ReportedRow & { all_attempts: bigint } & Readonly<Record<string, bigint>>;
+type ReportedRow = Record<Exclude<Reported, 'cost_nano_usd'>, number> & {
+  cost_nano_usd: bigint;
+} & Readonly<Record<`shown_${number}`, string | null>>;
+type RolledUpRow = ReportedRow & { all_attempts: number } & Readonly<Record<string, unknown>>;
 type CountedRow = ReportedRow & {
-  ttft_count: bigint;
+  ttft_count: number;
   ttft_quantiles: readonly number[] | null;
   duration_quantiles: readonly number[] | null;
 };
@@ -196,31 +196,31 @@ function usageRow(
 ): UsageRow {
   return {
     group: Object.fromEntries(dimensions.map((dimension, i) => [dimension, row[`shown_${i}`]])),
-    attempts: Number(row.attempts),
-    succeeded: Number(row.succeeded),
-    errors: Number(row.attempts - row.succeeded - row.cancelled),
-    cancelled: Number(row.cancelled),
-    cacheHits: Number(row.cache_hits),
-    inputTokens: Number(row.input_tokens),
-    cachedInputTokens: Number(row.cached_input_tokens),
-    outputTokens: Number(row.output_tokens),
-    reasoningTokens: Number(row.reasoning_tokens),
+    attempts: row.attempts,
+    succeeded: row.succeeded,
+    errors: row.attempts - row.succeeded - row.cancelled,
+    cancelled: row.cancelled,
+    cacheHits: row.cache_hits,
+    inputTokens: row.input_tokens,
+    cachedInputTokens: row.cached_input_tokens,
+    outputTokens: row.output_tokens,
+    reasoningTokens: row.reasoning_tokens,
     costNanoUsd: row.cost_nano_usd,
-    attemptsWithUnknownPrice: Number(row.unknown_price),
-    attemptsEstimated: Number(row.estimated),
+    attemptsWithUnknownPrice: row.unknown_price,
+    attemptsEstimated: row.estimated,
     ...times,
   };
 }
 
-function spread(sumMs: bigint, count: bigint, quantiles: readonly number[] | null): Spread {
-  return { avg: average(sumMs, Number(count)), p50: quantiles?.[0] ?? null, p95: quantiles?.[1] ?? null };
+function spread(sumMs: number, count: number, quantiles: readonly number[] | null): Spread {
+  return { avg: average(sumMs, count), p50: quantiles?.[0] ?? null, p95: quantiles?.[1] ?? null };
 }
 
-function roughSpread(sumMs: bigint, counts: readonly number[]): Spread {
+function roughSpread(sumMs: number, counts: readonly number[]): Spread {
   const count = counts.reduce((sum, each) => sum + each, 0);
   return { avg: average(sumMs, count), p50: quantileOf(counts, 0.5), p95: quantileOf(counts, 0.95) };
 }
 
-function average(sumMs: bigint, count: number): number | null {
-  return count === 0 ? null : Number(sumMs) / count;
+function average(sumMs: number, count: number): number | null {
+  return count === 0 ? null : sumMs / count;
 }

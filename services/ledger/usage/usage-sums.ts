@@ -12,15 +12,22 @@ import { COLUMN_OF, isTimeDimension, lookedAt, tagOf } from '../core/usage-query
 import { idsOf } from './rollups.ts';
 
 const CANCELLED = 'client_closed_request';
+/** How long attempts waited is kept, and nobody is told. */
+const TOLD = COUNTERS.filter((name) => name !== 'queue_ms');
 
-/** Sums of a report's row, under these names. */
-export const REPORTED = [...COUNTERS, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
+/**
+ * Sums of a report's row, under these names. All but the cost are `float8`: exact up to 2^53, as they are told, and added up
+ * without a thought for more, where sums of bigint are numeric in the end.
+ */
+export const REPORTED = [...TOLD, 'succeeded', 'cancelled', 'cost_nano_usd'] as const;
 export type Reported = (typeof REPORTED)[number];
 
 /** A group of a report: `by` tells it apart, `shown` names it. Both are columns of every part. */
 interface GroupedBy {
   readonly by: RawBuilder<unknown>;
   readonly shown: RawBuilder<unknown>;
+  /** Of a single row, where `shown` is an aggregate; otherwise `by` is. */
+  readonly shownOfOne?: RawBuilder<unknown>;
 }
 
 /** The value of each dimension; undefined: a time, or one that does not matter. */
@@ -93,21 +100,19 @@ export function rolledUp(
 
   /**
    * Rows are added up by their groups' ids first: what the groups are called is then looked at once for each, not for each of
-   * its hours. A series has a row for each of its times anyway.
+   * its hours. A series has a row for each of its times anyway, and is added up by these.
    */
   function rollupsPart(all: RawBuilder<unknown>): RawBuilder<unknown> {
-    const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', sql`time`));
-    const added = read.map((name) => sql`${whole(name, sql`sum(${sql.ref(name)})`)} as ${sql.ref(name)}`);
+    const names = [...wanted, ...(hasHistograms ? BUCKETS : [])];
+    const added = read.map((name) => sql`${sumOf(name)} as ${sql.ref(name)}`);
     const once = isSeries ? all : sql`select group_id, ${sql.join(added)} from (${all}) as every group by group_id`;
-    const sums = wanted.map((name) => sql`${whole(name, sumOfRollups(name))} as ${sql.ref(name)}`);
-    const buckets = (hasHistograms ? BUCKETS : []).map(
-      (name) => sql`${whole(name, sql`sum(${sql.ref(name)})`)} as ${sql.ref(name)}`,
-    );
+    const grouped = dimensions.map((dimension) => groupedBy(dimension, 'groups', sql`time`));
+    const shown = isSeries ? grouped : grouped.map(({ by, shownOfOne = by }) => ({ by, shown: shownOfOne }));
+    const sums = names.map((name) => sql`${isSeries ? sumOf(name) : ofGroup(name)} as ${sql.ref(name)}`);
     return sql`
-      select ${columns(grouped)} ${sql.join([...sums, ...buckets])}
+      select ${columns(shown)} ${sql.join(sums)}
       from (${once}) as sums join usage_groups on usage_groups.id = sums.group_id
-      where ${isGroup()}
-      group by ${groupings(grouped)}`;
+      where ${isGroup()} ${isSeries ? sql`group by ${groupings(grouped)}` : sql``}`;
   }
 
   /**
@@ -161,7 +166,7 @@ function attemptsPart(
     return bucketColumns(measure).map((name, index) => {
       const from = index === 0 ? sql`` : sql` and ${ms} >= ${sql.lit(BOUNDS_MS[index - 1])}`;
       const to = BOUNDS_MS[index] === undefined ? sql`` : sql` and ${ms} < ${sql.lit(BOUNDS_MS[index])}`;
-      return sql`count(*) filter (where true${from}${to}) as ${sql.ref(name)}`;
+      return sql`nullif(count(*) filter (where true${from}${to}), 0)::float8 as ${sql.ref(name)}`;
     });
   });
   return sql`
@@ -181,7 +186,7 @@ export function counted(dimensions: readonly UsageDimension[], filter: UsageFilt
   );
   return sql`
     select ${columns(grouped)} ${sql.join([...attemptSums(), ...quantiles])},
-      count(ttft_ms) as ttft_count
+      count(ttft_ms)::float8 as ttft_count
     from ${CORRECTED}
     where ${within(sql`started_at`, { fromMs, toMs })} and ${conditions(filter, dimensions, 'attempts')}
     group by ${groupings(grouped)}`;
@@ -246,7 +251,7 @@ export function groupedBy(dimension: UsageDimension, source: Source, time: RawBu
   if (tag !== undefined) return same(source === 'groups' ? sql`tag_value` : sql`tags ->> ${sql.lit(tag)}`);
   const name = USAGE_DIMENSIONS.find((known) => known === dimension);
   if (name === undefined) throw new RangeError(`"${dimension}" is no dimension`);
-  if (name === 'key') return { by: sql`key_id`, shown: sql`max(key_name)` };
+  if (name === 'key') return { by: sql`key_id`, shown: sql`max(key_name)`, shownOfOne: sql`key_name` };
   return same(plainColumn(COLUMN_OF[name], source));
 }
 
@@ -272,15 +277,19 @@ function hasTag(tag: string, source: Source, value?: string): RawBuilder<unknown
   return value === undefined ? sql`tags ->> ${tag} is not null` : sql`tags ->> ${tag} = ${value}`;
 }
 
-/** A sum of bigint is numeric, which takes five times as long to add up again. Money alone may need it. */
-function whole(name: string, sum: RawBuilder<unknown>): RawBuilder<unknown> {
-  return name === 'cost_nano_usd' ? sum : sql`(${sum})::bigint`;
+/** Of rows of the rollups, or of groups added up. */
+function sumOf(name: string): RawBuilder<unknown> {
+  if (name === 'cost_nano_usd') return sql`coalesce(sum(cost_nano_usd), 0)`;
+  const sum = sql`sum(${ofGroup(name)}::float8)`;
+  // Most buckets are empty, and nothing is added faster than nought.
+  return BUCKETS.includes(name) ? sum : sql`coalesce(${sum}, 0)`;
 }
 
-function sumOfRollups(name: Reported): RawBuilder<unknown> {
-  if (name === 'succeeded') return sql`coalesce(sum(attempts) filter (where error is null), 0)`;
-  if (name === 'cancelled') return sql`coalesce(sum(attempts) filter (where error = ${CANCELLED}), 0)`;
-  return sql`coalesce(sum(${sql.ref(name)}), 0)`;
+/** Of one row joined with its group. */
+function ofGroup(name: string): RawBuilder<unknown> {
+  if (name === 'succeeded') return sql`case when error is null then attempts else 0 end`;
+  if (name === 'cancelled') return sql`case when error = ${sql.lit(CANCELLED)} then attempts else 0 end`;
+  return sql.ref(name);
 }
 
 function attemptSums(wanted: readonly Reported[] = REPORTED): RawBuilder<unknown>[] {
@@ -291,14 +300,16 @@ function attemptSums(wanted: readonly Reported[] = REPORTED): RawBuilder<unknown
     cache_hits: sql`count(*) filter (where cache_hit)`,
     estimated: sql`count(*) filter (where is_estimated)`,
     unknown_price: sql`count(*) filter (where ${COST} is null)`,
-    input_tokens: sql`coalesce(sum(input_tokens), 0)`,
-    cached_input_tokens: sql`coalesce(sum(cached_input_tokens), 0)`,
-    output_tokens: sql`coalesce(sum(output_tokens), 0)`,
-    reasoning_tokens: sql`coalesce(sum(reasoning_tokens), 0)`,
-    queue_ms: sql`coalesce(sum(queue_ms), 0)`,
-    ttft_ms: sql`coalesce(sum(ttft_ms), 0)`,
-    duration_ms: sql`coalesce(sum(duration_ms), 0)`,
-    cost_nano_usd: sql`coalesce(sum(${COST}), 0)`,
+    input_tokens: sql`sum(input_tokens)`,
+    cached_input_tokens: sql`sum(cached_input_tokens)`,
+    output_tokens: sql`sum(output_tokens)`,
+    reasoning_tokens: sql`sum(reasoning_tokens)`,
+    ttft_ms: sql`sum(ttft_ms)`,
+    duration_ms: sql`sum(duration_ms)`,
+    cost_nano_usd: sql`sum(${COST})`,
   };
-  return wanted.map((name) => sql`${sums[name]} as ${sql.ref(name)}`);
+  return wanted.map((name) => {
+    const sum = sql`coalesce(${sums[name]}, 0)`;
+    return sql`${name === 'cost_nano_usd' ? sum : sql`(${sum})::float8`} as ${sql.ref(name)}`;
+  });
 }

@@ -11,6 +11,7 @@ import { scopes } from './0009-scopes.ts';
 import { reports } from './0010-reports.ts';
 import { crossings } from './0011-crossings.ts';
 import { fourDays } from './0012-four-days.ts';
+import { wholeCosts } from './0013-whole-costs.ts';
 
 /** Every migration under its name, in order. A merged one is never edited, renamed or taken out: the next one mends it. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
@@ -26,4 +27,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0010-reports': reports,
   '0011-crossings': crossings,
   '0012-four-days': fourDays,
+  '0013-whole-costs': wholeCosts,
 };
