@@ -73,6 +73,8 @@ export interface Taken {
   readonly standing: Standing;
   /** Taken for all ingresses together; false: for this one alone. */
   readonly isShared: boolean;
+  /** By which `ScopeLimits` finds again what counts it as under way; 0: nothing does. */
+  readonly underWay: number;
 }
 
 /** Some limit had no room; nothing was taken of any. Of several the one that takes longest. */

@@ -1,3 +1,4 @@
+import { ChurnMap } from '../../../shared/churn-map.ts';
 import type { Millis } from '../../../shared/clock.ts';
 import { arrivalAfter, fitsAt } from '../../../shared/gcra.ts';
 import { LimitAccounts } from './limit-accounts.ts';
@@ -16,8 +17,8 @@ const MAX_SUBJECTS = 2_000_000;
  */
 export class ScopeLimits {
   readonly #accounts: LimitAccounts;
-  /** Request → the rows that count it. */
-  readonly #underWay = new Map<string, readonly number[]>();
+  /** Of each request under way, the rows that count it. */
+  readonly #underWay = new ChurnMap<readonly number[]>();
   /** Rows of the request at hand, by the place of their limit. */
   readonly #found: number[] = [];
 
@@ -31,20 +32,20 @@ export class ScopeLimits {
   }
 
   take(ask: LimitAsk, now: Millis): Taken | Refused {
-    if (ask.limits.length === 0) return { kind: 'taken', ask, standing: NO_STANDING, isShared: false };
+    if (ask.limits.length === 0) return { kind: 'taken', ask, standing: NO_STANDING, isShared: false, underWay: 0 };
     return this.#refusal(ask, now) ?? this.#charge(ask, now);
   }
 
   /** The request is over, and used so much. */
   end(taken: Taken, actual: ActualUse, now: Millis): void {
     this.#move(taken.ask, now, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension));
-    this.#release(taken.ask.requestId);
+    this.#release(taken);
   }
 
   /** The request is not served after all: nothing of it counts. */
   giveBack(taken: Taken, now: Millis): void {
     this.#move(taken.ask, now, ({ dimension }) => -unitsOf(taken.ask, dimension));
-    this.#release(taken.ask.requestId);
+    this.#release(taken);
   }
 
   /** Changes nothing. Whom nobody knows has taken nothing, and is refused nothing. */
@@ -78,7 +79,7 @@ export class ScopeLimits {
 
   /** By the rows that `#refusal` found. */
   #charge(ask: LimitAsk, now: Millis): Taken {
-    const { limits, requestId } = ask;
+    const { limits } = ask;
     const { rows } = this.#accounts;
     const tightest = new Tightest();
     let counted: number[] | undefined;
@@ -101,9 +102,9 @@ export class ScopeLimits {
       (counted ??= []).push(row);
       rows.addUnderWay(row, 1);
     }
-    if (counted !== undefined) this.#underWay.set(requestId, counted);
+    const underWay = counted === undefined ? 0 : this.#underWay.add(counted);
     this.#accounts.tidy(now);
-    return { kind: 'taken', ask, standing: tightest.standing(), isShared: false };
+    return { kind: 'taken', ask, standing: tightest.standing(), isShared: false, underWay };
   }
 
   /** Two limits of one subject may have the same rates: it is charged once. */
@@ -112,10 +113,10 @@ export class ScopeLimits {
     return false;
   }
 
-  #release(requestId: string): void {
-    const counted = this.#underWay.get(requestId);
+  #release({ underWay }: Taken): void {
+    const counted = this.#underWay.get(underWay);
     if (counted === undefined) return;
-    this.#underWay.delete(requestId);
+    this.#underWay.delete(underWay);
     for (const row of counted) this.#accounts.rows.addUnderWay(row, -1);
   }
 
