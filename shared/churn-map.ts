@@ -7,9 +7,8 @@ const LAST_NUMBER = 0xffff_fffe;
  * `Map` and `Set` are not for that. In V8 a table that is outgrown or emptied by deletions is replaced, and the old one goes on
  * pointing at the new one, for iterators, and at all it held. Once one of them has reached the old generation, each later
  * table and each entry is kept until the next full collection, long after its deletion: every request then lives through
- * the young collections, with its headers and buffers. Measured (docs/performance.md): 12.7 KB a request promoted, where
- * 2.7 KB are with this, and as many collections of the old space. An object's table of elements is replaced without
- * such a link.
+ * the young collections, with its headers and buffers. Measured (docs/performance.md): 12.7 KB of each request were promoted,
+ * with this 2.7 KB are. An object's table of elements is replaced without such a link.
  */
 export class ChurnMap<V extends NonNullable<unknown>> {
   readonly #entries = Object.create(null) as Record<number, V>;

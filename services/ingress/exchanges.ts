@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import type { Millis } from '../../shared/clock.ts';
 import { ChurnMap } from '../../shared/churn-map.ts';
+import type { Millis } from '../../shared/clock.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Terms } from './admission.ts';
 import type { ExchangeDeps } from './exchange.ts';

@@ -1,4 +1,5 @@
 import type { Bus } from '../../shared/bus.ts';
+import { ChurnMap } from '../../shared/churn-map.ts';
 import { FrameType } from '../../shared/messages/frame.ts';
 
 /** One part of a body: with its neighbours in a parcel it stays far below the broker's `max_payload`. */
@@ -21,7 +22,7 @@ interface Upload {
 /** Bodies that do not fit one message: they follow their task in parts, as fast as the worker takes them. */
 export class Uploads {
   readonly #bus: Pick<Bus, 'post'>;
-  readonly #live = new Map<number, Upload>();
+  readonly #live = new ChurnMap<Upload>();
   #onTheWay = 0;
 
   constructor(bus: Pick<Bus, 'post'>) {

@@ -1,3 +1,4 @@
+import { ChurnMap } from '../../shared/churn-map.ts';
 import type { UsageJournal } from '../../shared/journal.ts';
 import type { UsageRecorded } from '../../shared/messages/usage.ts';
 import type { SaidText } from './core/said-text.ts';
@@ -9,7 +10,7 @@ export class LateAccounts {
   readonly #journal: Pick<UsageJournal, 'record'>;
   readonly #notes: Pick<OpenNotes, 'ended'>;
   readonly #counter: Pick<TokenCounter, 'count'>;
-  readonly #open = new Set<Promise<void>>();
+  readonly #open = new ChurnMap<Promise<void>>();
 
   constructor(deps: {
     readonly journal: Pick<UsageJournal, 'record'>;
@@ -32,13 +33,13 @@ export class LateAccounts {
   ): void {
     const written = this.#counter.count(prompt, said).then((counted) => {
       this.#journal.record(toEvent(counted), () => this.#notes.ended(note));
-      this.#open.delete(written);
+      this.#open.delete(number);
     });
-    this.#open.add(written);
+    const number = this.#open.add(written);
   }
 
   /** Resolves when all that were left until now are in the journal. */
   async settled(): Promise<void> {
-    await Promise.all(this.#open);
+    await Promise.all(this.#open.values());
   }
 }
