@@ -157,8 +157,8 @@ test('a correction changes what was spent, also to less', async () => {
   const team = aTeam();
   const { id } = await makeBudget(setup.db, { scope: `team:${team}`, amountNanoUsd: 10 });
   await recordAndMove(setup.db, [usageEvent({ team, costNanoUsd: 15, startedEpochMs: NOON })]);
-  const charge = { scopes: [`team:${team}`], epochMs: NOON, leases: [], ingress: 'ing-1' };
-  await setup.db.transaction().execute((tx) => chargeBalances(tx, [{ ...charge, costNanoUsd: -7n }]));
+  const payer = { scopes: [`team:${team}`], leases: [], ingress: 'ing-1' };
+  await setup.db.transaction().execute((tx) => chargeBalances(tx, [{ payer, epochMs: NOON, costNanoUsd: -7n }]));
   expect(await windowsOf(setup.db, id)).toMatchObject([{ spent: 8n, excess: 0n }]);
 });
 

@@ -1,12 +1,12 @@
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
-import type { Millis } from '../../../shared/clock.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
-import { scopesOf } from '../../../shared/scope.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
+import type { BudgetCharge, ChargeSum } from '../core/charges.ts';
+import { chargesOf, sumUp } from '../core/charges.ts';
 import { Settlement } from '../core/settle.ts';
-import type { LiveBudget, TargetWindow } from '../core/targets.ts';
+import type { LiveBudget } from '../core/targets.ts';
 import { scopesAndPatterns, TargetFinder } from '../core/targets.ts';
 import { crosses } from '../core/thresholds.ts';
 import { nameOfWindow } from '../core/windows.ts';
@@ -18,18 +18,6 @@ import { changeLeases, readLeases, readOpenLeases } from './lease-rows.ts';
 import { PartSums } from './part-sums.ts';
 import type { WindowChange, WindowRow } from './window-rows.ts';
 import { changeWindows, databaseEpochMs, ensureWindows, lockWindows } from './window-rows.ts';
-
-/** What is charged to the budgets of its scopes: an event's cost, or what a correction adds to it. */
-export interface BudgetCharge {
-  readonly scopes: readonly ScopeName[];
-  /** Decides the window. */
-  readonly epochMs: Millis;
-  /** Negative where a correction makes it cheaper. */
-  readonly costNanoUsd: NanoUsd;
-  /** Those it was reserved from. */
-  readonly leases: readonly string[];
-  readonly ingress: string;
-}
 
 /** Told by how much the windows of a batch are further beyond their limits than before. */
 export type OnExcess = (nanoUsd: NanoUsd) => void;
@@ -51,42 +39,26 @@ export async function moveBalances(
   onExcess?: OnExcess,
 ): Promise<void> {
   const { rows } = await sql`select from budgets where is_live limit 1`.execute(tx);
-  if (rows.length > 0) await chargeBalances(tx, fresh.map(chargeOf), onExcess);
-}
-
-function chargeOf(event: UsageRecorded): BudgetCharge {
-  const { organisation, team, user, feature, session, keyId, tags, model, modelScope, routeScope } = event;
-  const attribution = {
-    ...{ organisation: organisation ?? null, team, user: user ?? null, keyId },
-    ...{ feature: feature ?? null, session: session ?? null, tags: tags ?? {} },
-  };
-  const route = routeScope === undefined ? event.route : routeScope;
-  return {
-    scopes: scopesOf(attribution, { model: modelScope ?? model, route }),
-    epochMs: event.admittedEpochMs ?? event.startedEpochMs,
-    costNanoUsd: BigInt(event.costNanoUsd ?? 0),
-    leases: event.leases ?? [],
-    ingress: event.ingress,
-  };
+  if (rows.length > 0) await chargeBalances(tx, chargesOf(fresh), onExcess);
 }
 
 /** As `moveBalances`, for anything that costs. */
 export async function chargeBalances(
   tx: Transaction<Tables>,
-  all: readonly BudgetCharge[],
+  charges: readonly BudgetCharge[],
   onExcess: OnExcess = () => undefined,
 ): Promise<void> {
-  const charges = all.filter(({ costNanoUsd }) => costNanoUsd !== 0n);
   if (charges.length === 0) return;
-  const budgets = await readBudgets(tx, scopesAndPatterns(new Set(charges.flatMap(({ scopes }) => scopes))));
-  const leaseIds = [...new Set(charges.flatMap(({ leases }) => leases))];
+  const payers = [...new Set(charges.map(({ payer }) => payer))];
+  const budgets = await readBudgets(tx, scopesAndPatterns(new Set(payers.flatMap(({ scopes }) => scopes))));
+  const leaseIds = [...new Set(payers.flatMap(({ leases }) => leases))];
   const named = new Map((await readLeases(tx, leaseIds)).map((lease) => [lease.id, lease]));
   if (budgets.size === 0 && named.size === 0) return;
 
   const targets = new TargetFinder(budgets.values());
-  const aimed = charges.map((charge) => {
-    const reserved = charge.leases.flatMap((id) => named.get(id)?.window ?? []);
-    return { charge, windows: targets.windowsOf(charge.scopes, charge.epochMs, reserved) };
+  const sums = sumUp(charges, ({ scopes, leases }, epochMs) => {
+    const reserved = leases.flatMap((id) => named.get(id)?.window ?? []);
+    return targets.windowsOf(scopes, epochMs, reserved);
   });
   const now = await databaseEpochMs(tx);
   await ensureWindows(tx, targets.found, now);
@@ -95,7 +67,7 @@ export async function chargeBalances(
   const leases = await readLeases(tx, leaseIds);
 
   const parts = new PartSums(now);
-  const settlement = settle(aimed, leases, parts);
+  const settlement = settle(sums, leases, parts);
   const moved = await moveLeases(tx, settlement, before, leases);
   const changes = changesOf(before, settlement, moved);
   const after = await changeWindows(tx, changes, { mayExceed: true });
@@ -137,18 +109,12 @@ async function readBudgets(
   );
 }
 
-interface AimedCharge {
-  readonly charge: BudgetCharge;
-  readonly windows: readonly TargetWindow[];
-}
-
-function settle(aimed: readonly AimedCharge[], leases: readonly LeaseRow[], parts: PartSums): Settlement {
+function settle(sums: readonly ChargeSum[], leases: readonly LeaseRow[], parts: PartSums): Settlement {
   const settlement = new Settlement();
   const open = new Map(leases.map((lease) => [lease.id, openOf(lease)]));
-  for (const { charge, windows } of aimed) {
-    const { costNanoUsd: cost, leases, ingress, epochMs } = charge;
+  for (const { payer, windows, epochMs, cost } of sums) {
     const counted = windows.filter((window) => parts.add(window, epochMs, cost)).map(({ name }) => name);
-    settlement.add({ cost, windows: counted, leases, ingress }, open);
+    settlement.add({ cost, windows: counted, leases: payer.leases, ingress: payer.ingress }, open);
   }
   return settlement;
 }

@@ -120,7 +120,8 @@ describe('a soft budget', () => {
     const ada = aUser();
     await spend(ada, 120);
     await told();
-    const cheaper = { scopes: [`user:${ada}`], epochMs: Date.now(), costNanoUsd: -50n, leases: [], ingress: 'i' };
+    const payer = { scopes: [`user:${ada}`], leases: [], ingress: 'i' };
+    const cheaper = { payer, epochMs: Date.now(), costNanoUsd: -50n };
     await setup.db.transaction().execute((tx) => chargeBalances(tx, [cheaper]));
     expect([await overOf(ada), await told()]).toEqual([undefined, [`user:${ada}`]]);
   });

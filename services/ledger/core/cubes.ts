@@ -1,4 +1,5 @@
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
+import { keyPart } from './key-part.ts';
 
 /** What attempts are grouped by in the rollups: columns of `usage_groups`. The order is part of a group's id: append only. */
 export const GROUP_COLUMNS = [
@@ -71,29 +72,24 @@ export interface Place {
 
 /** Of the tags' cube there is one for each tag. */
 export function placesOf(event: UsageRecorded): Place[] {
-  const team = part(event.organisation) + part(event.team) + part(event.error);
-  const model = team + part(event.model);
-  const by = part(event.keyId) + part(event.keyName) + part(event.feature);
-  const where = part(event.route) + part(event.deployment) + part(event.provider) + part(event.endpoint);
-  const how = part(event.lane ?? INTERACTIVE) + part(event.variant) + part(event.reason);
+  const team = keyPart(event.organisation) + keyPart(event.team) + keyPart(event.error);
+  const model = team + keyPart(event.model);
+  const by = keyPart(event.keyId) + keyPart(event.keyName) + keyPart(event.feature);
+  const where = keyPart(event.route) + keyPart(event.deployment) + keyPart(event.provider) + keyPart(event.endpoint);
+  const how = keyPart(event.lane ?? INTERACTIVE) + keyPart(event.variant) + keyPart(event.reason);
   const places: Place[] = [
     { cube: 'main', key: `1${model}${by}${where}${how}` },
-    { cube: 'user', key: `2${model}${part(event.user)}` },
+    { cube: 'user', key: `2${model}${keyPart(event.user)}` },
     { cube: 'team', key: `4${team}` },
   ];
   const tags = event.tags ?? {};
-  for (const tag in tags) places.push({ cube: 'tag', key: `3${model}${part(tag)}${part(tags[tag])}`, tag });
+  for (const tag in tags) places.push({ cube: 'tag', key: `3${model}${keyPart(tag)}${keyPart(tags[tag])}`, tag });
   return places;
 }
 
 /** Of `RANKED_USERS`, as `Place.key`. */
 export function rankedKey([organisation, team, user]: Group): string {
-  return `5${part(organisation)}${part(team)}${part(user)}`;
-}
-
-/** What Postgres has taken holds no NUL, so the values of a key cannot run into one another, nor be taken for a null. */
-function part(value: string | null | undefined): string {
-  return value == null ? '\0' : `\u0001${value}\0`;
+  return `5${keyPart(organisation)}${keyPart(team)}${keyPart(user)}`;
 }
 
 /** The values of one of the event's groups. */

@@ -4,7 +4,8 @@ import type { NanoUsd } from '../../../shared/money.ts';
 /** A rolling budget remembers its spending in this many parts of its length; each leaves as a whole. */
 const PARTS = 60;
 
-function partMsOf(rollingMs: Millis): Millis {
+/** How long a part is. */
+export function partMsOf(rollingMs: Millis): Millis {
   return Math.ceil(rollingMs / PARTS);
 }
 
