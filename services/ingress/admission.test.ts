@@ -153,6 +153,15 @@ describe('a hard budget', () => {
     expect(failure).toMatchObject({ code: 'invalid_request', param: 'n' });
   });
 
+  test('is told where the request says how much output it wants, and refuses one that says it twice', async () => {
+    model.budget('b', 'total', 100_000_000);
+    const { outputLimitsAt, request } = await admitted('p/dear', [item('b', 'total')], '"max_tokens":10');
+    const [start = 0, end = 0] = outputLimitsAt?.max_tokens ?? [];
+    expect(request.body.toString('utf8', start, end)).toBe('10');
+    const failure = await refused(() => admitted('p/dear', [item('b', 'total')], '"max_tokens":10,"max_tokens":9999'));
+    expect(failure).toMatchObject({ code: 'invalid_request', param: 'max_tokens' });
+  });
+
   test('that is used up is named, with whose it is, how it stands and when it renews', async () => {
     const budget = model.budget('b', 'team:search', 12_000);
     budget.spent = 8_000;

@@ -1,7 +1,9 @@
 import type { Catalog, Resolution } from '../../shared/catalog.ts';
 import type { Clock } from '../../shared/clock.ts';
+import { locateOutputLimits } from '../../shared/dialects/output-limits.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Account } from '../../shared/messages/account.ts';
+import type { OutputBound } from '../../shared/messages/task.ts';
 import { tokensEstimateOf } from '../../shared/tokens.ts';
 import { Cover } from './budgets/cover.ts';
 import type { LeaseBook } from './budgets/lease-book.ts';
@@ -36,6 +38,8 @@ export interface Terms {
   readonly route: string | null;
   /** Pays for its attempts; undefined: no hard budget does. */
   readonly cover: Cover | undefined;
+  /** Where the body says what `cover` must pay for; undefined where there is none. */
+  readonly outputLimitsAt: OutputBound['at'] | undefined;
   /** How its limits stand. */
   readonly headers: HeaderList;
   over(actual: ActualUse): void;
@@ -70,6 +74,7 @@ interface Plan {
   readonly hard: readonly ApplicableBudget[];
   /** Only where it is wanted, and some price is known. */
   readonly quote: Quote | undefined;
+  readonly outputLimitsAt: OutputBound['at'] | undefined;
   readonly isGone: () => boolean;
 }
 
@@ -162,7 +167,7 @@ export class Admission {
     const { clock, isLedgerAway, onUnchecked } = this.#deps;
     const isBudgeted = budgets.length > 0;
     const account = accountOf(request, { modelScope, isBudgeted }, clock.epochMs());
-    const free = { request, account, route, hard: [], quote: undefined, isGone };
+    const free = { request, account, route, hard: [], quote: undefined, outputLimitsAt: undefined, isGone };
     // What nobody knows is served by nobody: a router says so.
     if (resolution === undefined || (limits.length === 0 && !isBudgeted)) return free;
     const hard = hardOf(budgets);
@@ -172,10 +177,11 @@ export class Admission {
     if (first === undefined) return { ...free, quote };
     if (hard.length > MAX_HARD_BUDGETS) throw new GatewayError('internal', 'A request that too many budgets pay for.');
     refuseUncounted(request);
+    const outputLimitsAt = request.endpoint === 'chat' ? locateOutputLimits(request) : undefined;
     if (quote === undefined) throw priceUnknown(request.servedAs ?? request.model, first.terms.name);
     // Slots that were promised ahead may be of somebody without a price.
     const priced = quote.hasUnpriced ? { ...request, mustBePriced: true, nameKey: undefined } : request;
-    return { request: priced, account, route, hard, quote, isGone };
+    return { request: priced, account, route, hard, quote, outputLimitsAt, isGone };
   }
 
   #pay(plan: Plan, taken: TakenLimits | undefined): Terms | Promise<Terms> {
@@ -225,12 +231,17 @@ function servedBy(route: string, request: AdmittedRequest): AdmittedRequest {
   return { ...request, servedAs: route, nameKey, mustBePriced: false };
 }
 
-function termsOf({ request, account, route }: Plan, cover: Cover | undefined, taken: TakenLimits | undefined): Terms {
+function termsOf(
+  { request, account, route, outputLimitsAt }: Plan,
+  cover: Cover | undefined,
+  taken: TakenLimits | undefined,
+): Terms {
   return {
     request,
     account,
     route,
     cover,
+    outputLimitsAt,
     headers: taken?.headers ?? NO_HEADERS,
     over: (actual) => {
       cover?.end();

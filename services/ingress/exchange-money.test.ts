@@ -60,7 +60,7 @@ describe('an attempt’s money', () => {
     world.place('a/m');
     const [task] = world.tasks();
     expect(task?.account).toMatchObject({ admittedEpochMs: 5_001_000, reservedNanoUsd: 100, leases: ['lease-1'] });
-    expect(task?.outputTokensBound).toBe(4_096);
+    expect(task?.outputBound).toEqual({ tokens: 4_096, at: {} });
   });
 
   test('is that of the route that it was admitted under, also where a router has another one serve it', async () => {

@@ -2,12 +2,14 @@ import type { ServerResponse } from 'node:http';
 import type { Catalog } from '../../shared/catalog.ts';
 import type { Millis } from '../../shared/clock.ts';
 import { providersVerdict } from '../../shared/dialects/openai-error.ts';
+import { locateOutputLimits } from '../../shared/dialects/output-limits.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { GatewayError } from '../../shared/errors.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Account } from '../../shared/messages/account.ts';
 import type { AttemptEnd, ResponseHead } from '../../shared/messages/attempt.ts';
 import type { Placed, Refused } from '../../shared/messages/envelope.ts';
+import type { OutputBound } from '../../shared/messages/task.ts';
 import type { Terms } from './admission.ts';
 import type { Reservation } from './budgets/reservation.ts';
 import { envelopeOf } from './core/asking.ts';
@@ -280,10 +282,10 @@ export class Exchange implements RunOwner {
     const continues = this.#shown?.continuation?.continues;
     const attempt = this.#history.begin(placed);
     const account = this.#accountAt(placed);
-    const outputTokensBound = this.#outputBound(placed);
+    const outputBound = this.#outputBound(placed);
     const { creditBytes } = this.#relay;
     const { earlier } = this.#history;
-    const terms = { attempt, deadline: this.#deadline, creditBytes, continues, earlier, account, outputTokensBound };
+    const terms = { attempt, deadline: this.#deadline, creditBytes, continues, earlier, account, outputBound };
     run.submit(placed, terms);
     if (hedgeAfterMs !== undefined && this.#terms.hedges !== undefined && this.#shown === undefined)
       this.#race.whenSlow(hedgeAfterMs, () => this.#hedge());
@@ -296,9 +298,13 @@ export class Exchange implements RunOwner {
   }
 
   /** What the reservation covers at this deployment, where there is one; undefined: the provider is told what the client said. */
-  #outputBound({ deployment: id }: Placed): number | undefined {
-    const deployment = this.#admitted.cover === undefined ? undefined : this.#deps.catalog.deployment(id);
-    return deployment === undefined ? undefined : outputBoundOf(deployment, this.#asked);
+  #outputBound({ deployment: id }: Placed): OutputBound | undefined {
+    const { cover, outputLimitsAt } = this.#admitted;
+    const deployment = cover === undefined ? undefined : this.#deps.catalog.deployment(id);
+    const tokens = deployment === undefined ? undefined : outputBoundOf(deployment, this.#asked);
+    if (tokens === undefined) return undefined;
+    const rest = this.#shown?.continuation?.request;
+    return { tokens, at: (rest === undefined ? outputLimitsAt : locateOutputLimits(rest)) ?? {} };
   }
 
   /** The first token is late: a second attempt may begin elsewhere, beside the first. */

@@ -204,6 +204,7 @@ test.each([
     inputTokens: tokens,
     maxOutputTokens: undefined,
     bounds: { inputTokens: 7, isOpenEnded: false, outputTokens: 0, choices: 1 },
+    boundedBy: [],
   });
 });
 

@@ -47,6 +47,8 @@ export interface Demand {
   readonly maxOutputTokens: number | undefined;
   /** What can be told of the most that it may use. */
   readonly bounds: TokenBounds;
+  /** Those of the fields that bound its output that are there, in whatever form. */
+  readonly boundedBy: ReadonlyArray<(typeof BOUNDING_FIELDS)[number]>;
 }
 
 /** What a reservation is made of: no answer counts more tokens than these, whatever tokenizer its model has. */
@@ -63,6 +65,9 @@ export interface TokenBounds {
   /** undefined: `n` is there, and is no count. */
   readonly choices: number | undefined;
 }
+
+/** What the output's part of the bounds is read from. */
+const BOUNDING_FIELDS = ['max_completion_tokens', 'max_tokens', 'n'] as const;
 
 /** What a sketch is made of, for the few routes that want one. */
 export interface Prompt extends Pick<PromptSketch, 'systemChars' | 'totalChars' | 'turns' | 'tools' | 'wantsSchema'> {
@@ -129,6 +134,7 @@ export function readChatDemand(request: Fields, body: Buffer): Demand & { readon
     inputTokens: tokensOf(tally.chars) + tally.imageTokens,
     maxOutputTokens: maxOutputTokensOf(request),
     bounds: boundsOf(request, body, tally, tools > 0),
+    boundedBy: BOUNDING_FIELDS.filter((field) => request[field] !== undefined),
     prompt: { lastContent: lastOfUser(messages), systemChars, totalChars, turns, tools, wantsSchema },
   };
 }
@@ -136,7 +142,7 @@ export function readChatDemand(request: Fields, body: Buffer): Demand & { readon
 /** Embeddings cost their input: the tokens that are given, or a quarter of the characters. */
 export function readEmbeddingsDemand(input: unknown, body: Buffer): Demand {
   const bounds = { inputTokens: body.length, isOpenEnded: false, outputTokens: 0, choices: 1 };
-  return { needs: [], inputTokens: inputTokensOf(input, body), maxOutputTokens: undefined, bounds };
+  return { needs: [], inputTokens: inputTokensOf(input, body), maxOutputTokens: undefined, bounds, boundedBy: [] };
 }
 
 /** What the strategy `complexity` looks at. */

@@ -6,6 +6,13 @@ import { Endpoint, Lane, Principal } from './envelope.ts';
 export const ByteRange = z.tuple([z.number(), z.number()]);
 export type ByteRange = z.infer<typeof ByteRange>;
 
+/** How many output tokens each choice may have, and where the body says how many it wants. */
+export const OutputBound = z.looseObject({
+  tokens: z.number(),
+  at: z.looseObject({ max_completion_tokens: ByteRange.optional(), max_tokens: ByteRange.optional() }),
+});
+export type OutputBound = z.infer<typeof OutputBound>;
+
 /**
  * ingress → worker, the head of an `open` frame; a newline and the body follow, as the client sent it.
  * The worker writes the provider's model name and stream options over the ranges, and leaves out what is the gateway's
@@ -49,8 +56,8 @@ export const TaskHead = z.looseObject({
   continues: z.looseObject({ id: z.string(), created: z.number(), messageEnd: z.number() }).optional(),
   traceparent: z.string().optional(),
   account: Account.optional(),
-  /** Output tokens of each choice that the reservation covers: the provider is told no more than that. Absent: as the body says. */
-  outputTokensBound: z.number().optional(),
+  /** What the reservation covers: the provider is told no more than that. Absent: as the body says. */
+  outputBound: OutputBound.optional(),
   /** Earlier attempts of the same request, oldest first: the deployment, and the code it failed with. */
   earlier: z.array(z.looseObject({ deployment: z.string(), code: z.string() })).optional(),
 });

@@ -71,14 +71,14 @@ export interface TaskTerms {
   readonly earlier?: TaskHead['earlier'];
   /** Whom it is charged to. */
   readonly account?: TaskHead['account'];
-  readonly outputTokensBound?: TaskHead['outputTokensBound'];
+  readonly outputBound?: TaskHead['outputBound'];
 }
 
 /** What a worker is told of one attempt, besides the body. */
 export function taskOf(
   request: AdmittedRequest,
   placed: Placed,
-  { attempt, deadlineEpochMs, creditBytes, continues, account, outputTokensBound, earlier = [] }: TaskTerms,
+  { attempt, deadlineEpochMs, creditBytes, continues, account, outputBound, earlier = [] }: TaskTerms,
 ): TaskHead {
   const { id, principal, model, endpoint, stream, includeUsage, modelAt, streamOptionsAt, body, traceparent } = request;
   const { lane, dropAt } = request;
@@ -110,7 +110,7 @@ export function taskOf(
     creditBytes,
     ...(continues === undefined ? {} : { continues }),
     ...(account === undefined ? {} : { account }),
-    ...(outputTokensBound === undefined ? {} : { outputTokensBound }),
+    ...(outputBound === undefined ? {} : { outputBound }),
     ...(traceparent === undefined ? {} : { traceparent }),
     ...(earlier.length === 0 ? {} : { earlier: [...earlier] }),
   };

@@ -139,6 +139,7 @@ export class World {
           account: { admittedEpochMs: 1 },
           route: 'r',
           cover,
+          outputLimitsAt: cover && {},
           headers: {},
           over: (used) => this.used.push({ ...used }),
         },

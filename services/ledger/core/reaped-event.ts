@@ -24,7 +24,7 @@ export function reapedEvent(
     ...{ worker, ingress },
   };
   const inputTokens = estimateInputTokens(task);
-  const outputTokens = task.outputTokensBound ?? Math.max(0, task.tokensEstimate - inputTokens);
+  const outputTokens = task.outputBound?.tokens ?? Math.max(0, task.tokensEstimate - inputTokens);
   const end = {
     finish: null,
     usage: { inputTokens, outputTokens, cachedInputTokens: 0, reasoningTokens: 0 },

@@ -39,7 +39,7 @@ function encodeBody(
   if (upstreamModel !== task.model) edits.push({ at: task.modelAt, bytes: Buffer.from(JSON.stringify(upstreamModel)) });
   if (task.stream && !task.includeUsage) edits.push(askForUsage(task, body));
   if (task.continues !== undefined) edits.push(...askToContinue(task.continues.messageEnd, body, prefill));
-  if (task.outputTokensBound !== undefined) edits.push(...boundOutput(body, task.outputTokensBound, outputLimit));
+  if (task.outputBound !== undefined) edits.push(...boundOutput(body, task.outputBound, outputLimit));
   for (const at of task.dropAt ?? []) edits.push({ at, bytes: NOTHING });
   return edits.length === 0 ? body : editBytes(body, edits);
 }
