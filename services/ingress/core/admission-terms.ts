@@ -45,8 +45,9 @@ export function accountOf(
   if (isPlain) return undefined;
   // Made up field by field: spreading each takes five times as long.
   const account: Account = { admittedEpochMs };
-  if (organisation !== null) account.organisation = organisation;
-  if (user !== null) account.user = user;
+  // The key's own need not be said.
+  if (organisation !== null && organisation !== principal.organisation) account.organisation = organisation;
+  if (user !== null && user !== principal.user) account.user = user;
   if (feature !== null) account.feature = feature;
   if (session !== null) account.session = session;
   if (hasTags) account.tags = { ...tags };

@@ -3,7 +3,7 @@ import { formatDuration } from '../../../shared/config/duration.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { LimitTerms } from '../../../shared/messages/rules.ts';
 import { formatUsd } from '../../../shared/money.ts';
-import type { LimitDimension, Refused, Room, Standing } from './limit-terms.ts';
+import type { LimitDimension, Refused, Standing } from './limit-terms.ts';
 import type { HeaderList } from './response-headers.ts';
 
 const NO_HEADERS: HeaderList = {};
@@ -12,7 +12,19 @@ const MAX_SHOWN_CHARS = 200;
 /** `x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as OpenAI sends them; none where there is no such limit. */
 export function rateLimitHeaders({ requests, tokens }: Standing): HeaderList {
   if (requests === undefined && tokens === undefined) return NO_HEADERS;
-  return { ...headersOf('requests', requests), ...headersOf('tokens', tokens) };
+  // Name by name: names that are put together are made into keys anew for each request.
+  const headers: Record<string, string> = {};
+  if (requests !== undefined) {
+    headers['x-ratelimit-limit-requests'] = String(requests.perMinute);
+    headers['x-ratelimit-remaining-requests'] = String(requests.remaining);
+    headers['x-ratelimit-reset-requests'] = formatReset(requests.resetMs);
+  }
+  if (tokens !== undefined) {
+    headers['x-ratelimit-limit-tokens'] = String(tokens.perMinute);
+    headers['x-ratelimit-remaining-tokens'] = String(tokens.remaining);
+    headers['x-ratelimit-reset-tokens'] = formatReset(tokens.resetMs);
+  }
+  return headers;
 }
 
 /** 429 `rate_limit_exceeded`, which names whose limit it is and of what. */
@@ -24,15 +36,6 @@ export function refusalError({ limit, dimension, waitMs, standing }: Refused): G
     retryAfterMs,
     headers: rateLimitHeaders(standing),
   });
-}
-
-function headersOf(dimension: 'requests' | 'tokens', room: Room | undefined): HeaderList {
-  if (room === undefined) return NO_HEADERS;
-  return {
-    [`x-ratelimit-limit-${dimension}`]: String(room.perMinute),
-    [`x-ratelimit-remaining-${dimension}`]: String(room.remaining),
-    [`x-ratelimit-reset-${dimension}`]: formatReset(room.resetMs),
-  };
 }
 
 function termsText(dimension: LimitDimension, terms: LimitTerms): string {

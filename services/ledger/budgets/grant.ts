@@ -1,7 +1,7 @@
-import { randomUUIDv7 } from 'node:crypto';
 import type { Selectable, Transaction } from 'kysely';
 import { sql } from 'kysely';
 import type { Millis } from '../../../shared/clock.ts';
+import { makeLeaseId } from '../../../shared/ids.ts';
 import type { LeaseAnswer, LeaseAsk, LeaseGrant } from '../../../shared/messages/lease.ts';
 import { patternOf } from '../../../shared/scope.ts';
 import type { Decision } from '../core/grant.ts';
@@ -132,7 +132,7 @@ function outcomeOf(ask: LeaseAsk, aimed: Aimed | undefined, decision: Decision |
   }
   return {
     leases: aimed.targets.map(({ key }, index) => ({
-      ...{ id: `lse_${randomUUIDv7().replaceAll('-', '')}`, window: key, ingress: ask.ingress },
+      ...{ id: makeLeaseId(), window: key, ingress: ask.ingress },
       ...{ amount: decision.slices[index] ?? 0n, expiresInMs: LEASE_TTL_MS },
     })),
   };
