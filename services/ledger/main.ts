@@ -8,6 +8,7 @@ import type { Log } from '../../shared/log.ts';
 import { startAdmin } from './admin/start-admin.ts';
 import { startAnswering } from './answer.ts';
 import { Backlog } from './recording/backlog.ts';
+import { BalanceMemory } from './budgets/balance-memory.ts';
 import { moveBalances } from './budgets/balances.ts';
 import { keepConfigured } from './budgets/configured.ts';
 import { startBudgetJobs } from './budgets/jobs.ts';
@@ -100,8 +101,9 @@ export async function startLedger(deps: LedgerDeps): Promise<Ledger> {
   const backlog = new Backlog(bus, clock);
   const metrics = createLedgerMetrics(registry, () => backlog.messages);
   const budgetMetrics = createBudgetMetrics(registry);
-  const move: MoveBalances = (transaction, fresh) =>
-    moveBalances(transaction, fresh, (excess) => budgetMetrics.excessNanoUsd.inc(Number(excess)));
+  const onExcess = (excess: bigint): void => budgetMetrics.excessNanoUsd.inc(Number(excess));
+  const memory = new BalanceMemory();
+  const move: MoveBalances = (transaction, fresh) => moveBalances(transaction, fresh, { onExcess, memory });
   const consumer = consumeUsage({ bus, db, clock, log, random, metrics, stream, moveBalances: move });
   const housekeeping = startHousekeeping({ databaseUrl, clock, log, retention: deps.retention ?? KEEP_ALL });
   const reaper = new AttemptReaper({

@@ -8,6 +8,7 @@ import type { Database } from '../database/schema.ts';
 import { expire, makeBudget, recordAndMove, setUpBudgets } from '../testing/budget-setup.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';
+import { BalanceMemory } from './balance-memory.ts';
 import { grantLeases } from './grant.ts';
 import { reapBudgets } from './reap.ts';
 import { applyReports } from './report.ts';
@@ -119,11 +120,13 @@ test('whatever is granted, reported, recorded twice or closed, in any order and 
       });
       const leased = [hard.id, each.id];
       const ingresses = [0, 1, 2].map((n) => new ModelIngress(`ing-${n}`));
+      const memories = setup.ledgers.map(() => new BalanceMemory());
       const sent: UsageRecorded[] = [];
       let waiting: UsageRecorded[] = [];
 
       const run = async ([what, ledger]: [Step, number]): Promise<void> => {
         const db = setup.ledgers[ledger] ?? setup.db;
+        const memory = memories[ledger] ?? new BalanceMemory();
         const asking = 'ingress' in what ? ingresses[what.ingress] : undefined;
         if (what.kind === 'ask' && asking !== undefined) {
           const items = leased.map((budget) => ({ budget, subject: `team:${team}`, need: NEED, want: what.want }));
@@ -140,7 +143,7 @@ test('whatever is granted, reported, recorded twice or closed, in any order and 
         } else if (what.kind === 'deliver') {
           const now = waiting.splice(0, what.count);
           sent.push(...now);
-          await recordAndMove(db, what.isAgain ? [...now, ...sent.slice(-3)] : now);
+          await recordAndMove(db, what.isAgain ? [...now, ...sent.slice(-3)] : now, { memory });
         } else if (what.kind === 'report' && asking !== undefined) {
           const leases = asking.held
             .filter(({ isClosed }) => !isClosed)

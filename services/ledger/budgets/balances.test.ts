@@ -4,7 +4,8 @@ import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { askFor, leasesOf, makeBudget, recordAndMove, setUpBudgets, windowsOf } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';
-import { chargeBalances } from './balances.ts';
+import { BalanceMemory } from './balance-memory.ts';
+import { moveBalances } from './balances.ts';
 import { grantLeases } from './grant.ts';
 import { removeBudget, updateBudget } from './store.ts';
 
@@ -97,7 +98,7 @@ test('what is spent beyond the limit is told, and named in excess', async () => 
   const { id } = await makeBudget(setup.db, { scope: `team:${team}`, amountNanoUsd: 100 });
   const told: bigint[] = [];
   const spend = (costNanoUsd: number) =>
-    recordAndMove(setup.db, [usageEvent({ team, costNanoUsd })], (excess) => told.push(excess));
+    recordAndMove(setup.db, [usageEvent({ team, costNanoUsd })], { onExcess: (excess) => told.push(excess) });
   await spend(90);
   await spend(25);
   await spend(10);
@@ -153,12 +154,27 @@ test('a rolling budget counts what is within its length', async () => {
   expect(await windowsOf(setup.db, id)).toMatchObject([{ spent: 7n }]);
 });
 
+test('what is remembered of a database is read anew once it is not so, and nothing is counted twice', async () => {
+  const team = aTeam();
+  const { id } = await makeBudget(setup.db, { scope: `team:${team}` });
+  const memory = new BalanceMemory();
+  const record = (costNanoUsd: number): Promise<void> =>
+    recordAndMove(setup.db, [usageEvent({ team, costNanoUsd, startedEpochMs: NOON })], { memory });
+  for (const cost of [1, 2, 4]) await record(cost);
+  expect(await windowsOf(setup.db, id)).toMatchObject([{ spent: 7n }]);
+  // As a backup has it that is older than the window.
+  await setup.db.deleteFrom('budget_windows').where('budget_id', '=', id).execute();
+  await expect(record(8)).rejects.toThrow('has gone');
+  await record(8);
+  expect(await windowsOf(setup.db, id)).toMatchObject([{ spent: 8n }]);
+});
+
 test('a correction changes what was spent, also to less', async () => {
   const team = aTeam();
   const { id } = await makeBudget(setup.db, { scope: `team:${team}`, amountNanoUsd: 10 });
   await recordAndMove(setup.db, [usageEvent({ team, costNanoUsd: 15, startedEpochMs: NOON })]);
-  const payer = { scopes: [`team:${team}`], leases: [], ingress: 'ing-1' };
-  await setup.db.transaction().execute((tx) => chargeBalances(tx, [{ payer, epochMs: NOON, costNanoUsd: -7n }]));
+  const correction = usageEvent({ team, costNanoUsd: -7, startedEpochMs: NOON });
+  await setup.db.transaction().execute((tx) => moveBalances(tx, [correction]));
   expect(await windowsOf(setup.db, id)).toMatchObject([{ spent: 8n, excess: 0n }]);
 });
 

@@ -1,26 +1,33 @@
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
+import type { Millis } from '../../../shared/clock.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import type { NanoUsd } from '../../../shared/money.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
-import type { BudgetCharge, ChargeSum } from '../core/charges.ts';
+import type { ChargeSum } from '../core/charges.ts';
 import { chargesOf, sumUp } from '../core/charges.ts';
 import { Settlement } from '../core/settle.ts';
-import type { LiveBudget } from '../core/targets.ts';
+import type { LiveBudget, TargetWindow } from '../core/targets.ts';
 import { scopesAndPatterns, TargetFinder } from '../core/targets.ts';
 import { crosses } from '../core/thresholds.ts';
+import type { WindowKey } from '../core/windows.ts';
 import { nameOfWindow } from '../core/windows.ts';
 import type { Tables } from '../database/schema.ts';
 import { raiseAlerts } from './alerts.ts';
+import { BalanceMemory } from './balance-memory.ts';
 import { noteCrossings } from './crossings.ts';
 import type { LeaseRow } from './lease-rows.ts';
 import { changeLeases, readLeases, readOpenLeases } from './lease-rows.ts';
 import { PartSums } from './part-sums.ts';
 import type { WindowChange, WindowRow } from './window-rows.ts';
-import { changeWindows, databaseEpochMs, ensureWindows, lockWindows } from './window-rows.ts';
+import { changeWindows, databaseEpochMs, ensureWindows, EPOCH_MS, lockWindows } from './window-rows.ts';
 
-/** Told by how much the windows of a batch are further beyond their limits than before. */
-export type OnExcess = (nanoUsd: NanoUsd) => void;
+export interface MoveOptions {
+  /** Told by how much the windows of a batch are further beyond their limits than before. */
+  readonly onExcess?: ((nanoUsd: NanoUsd) => void) | undefined;
+  /** One for all batches of a database; by default nothing is remembered. */
+  readonly memory?: BalanceMemory;
+}
 
 /**
  * Moves what new events cost to spent, in the window of every live budget that they fall under, and out of the leases it
@@ -32,38 +39,36 @@ export type OnExcess = (nanoUsd: NanoUsd) => void;
  *
  * Comes last in its transaction: rows are locked in the order of `lockWindows`, and nothing else after them.
  * @param fresh events that were not recorded before
+ * @throws when a window has gone that was remembered; the next time it is not
  */
 export async function moveBalances(
   tx: Transaction<Tables>,
   fresh: readonly UsageRecorded[],
-  onExcess?: OnExcess,
+  { onExcess, memory = new BalanceMemory() }: MoveOptions = {},
 ): Promise<void> {
-  const { rows } = await sql`select from budgets where is_live limit 1`.execute(tx);
-  if (rows.length > 0) await chargeBalances(tx, chargesOf(fresh), onExcess);
-}
-
-/** As `moveBalances`, for anything that costs. */
-export async function chargeBalances(
-  tx: Transaction<Tables>,
-  charges: readonly BudgetCharge[],
-  onExcess: OnExcess = () => undefined,
-): Promise<void> {
+  if (!memory.hasBudgets) {
+    const { rows } = await sql`select from budgets where is_live limit 1`.execute(tx);
+    if (rows.length === 0) return;
+  }
+  const charges = chargesOf(fresh);
   if (charges.length === 0) return;
   const payers = [...new Set(charges.map(({ payer }) => payer))];
-  const budgets = await readBudgets(tx, scopesAndPatterns(new Set(payers.flatMap(({ scopes }) => scopes))));
+  const { budgets, epochMs: now = await databaseEpochMs(tx) } = await readBudgets(
+    tx,
+    scopesAndPatterns(new Set(payers.flatMap(({ scopes }) => scopes))),
+  );
+  memory.hasBudgets = budgets.size > 0;
   const leaseIds = [...new Set(payers.flatMap(({ leases }) => leases))];
-  const named = new Map((await readLeases(tx, leaseIds)).map((lease) => [lease.id, lease]));
-  if (budgets.size === 0 && named.size === 0) return;
+  const leaseWindows = await windowsOfLeases(tx, leaseIds, memory);
+  if (budgets.size === 0 && leaseWindows.size === 0) return;
 
   const targets = new TargetFinder(budgets.values());
   const sums = sumUp(charges, ({ scopes, leases }, epochMs) => {
-    const reserved = leases.flatMap((id) => named.get(id)?.window ?? []);
+    const reserved = leases.flatMap((id) => leaseWindows.get(id) ?? []);
     return targets.windowsOf(scopes, epochMs, reserved);
   });
-  const now = await databaseEpochMs(tx);
-  await ensureWindows(tx, targets.found, now);
-  const leased = Array.from(named.values(), ({ window }) => window).filter((window) => !targets.has(window));
-  const before = await lockWindows(tx, [...targets.found, ...leased]);
+  const leased = [...leaseWindows.values()].filter((window) => !targets.has(window));
+  const before = await makeAndLock(tx, { targets: targets.found, leased, now }, memory);
   const leases = await readLeases(tx, leaseIds);
 
   const parts = new PartSums(now);
@@ -83,30 +88,72 @@ export async function chargeBalances(
     crossed.map(({ key }) => key),
   );
   const excess = excessBetween(before, after);
-  if (excess > 0n) onExcess(excess);
+  if (excess > 0n) onExcess?.(excess);
 }
 
 interface AlertingBudget extends LiveBudget {
   readonly alertAt: readonly number[];
 }
 
-/** The live ones of these scopes, by id. */
+/** Those that exist. */
+async function windowsOfLeases(
+  tx: Transaction<Tables>,
+  ids: readonly string[],
+  memory: BalanceMemory,
+): Promise<Map<string, WindowKey>> {
+  const windows = new Map<string, WindowKey>();
+  const unknown: string[] = [];
+  for (const id of ids) {
+    const window = memory.windowOf(id);
+    if (window === undefined) unknown.push(id);
+    else windows.set(id, window);
+  }
+  for (const { id, window } of await readLeases(tx, unknown)) {
+    windows.set(id, window);
+    memory.noteLease(id, window);
+  }
+  return windows;
+}
+
+/** @returns those that there are, by name */
+async function makeAndLock(
+  tx: Transaction<Tables>,
+  { targets, leased, now }: { targets: readonly TargetWindow[]; leased: readonly WindowKey[]; now: Millis },
+  memory: BalanceMemory,
+): Promise<Map<string, WindowRow>> {
+  const made = await ensureWindows(
+    tx,
+    targets.filter(({ name }) => !memory.hasWindow(name)),
+    now,
+  );
+  const windows = await lockWindows(tx, [...targets, ...leased]);
+  if (targets.some(({ name }) => memory.hasWindow(name) && !windows.has(name))) {
+    memory.forget();
+    throw new Error('A window of a budget has gone: this is not the database that was remembered. It is read anew.');
+  }
+  // What was made here is not there before this is committed.
+  if (made === 0) for (const name of windows.keys()) memory.noteWindow(name);
+  return windows;
+}
+
+/** The live ones of these scopes, by id, and the database's time, where there are any. */
 async function readBudgets(
   tx: Transaction<Tables>,
   scopes: ReadonlySet<ScopeName>,
-): Promise<Map<string, AlertingBudget>> {
+): Promise<{ readonly budgets: ReadonlyMap<string, AlertingBudget>; readonly epochMs: Millis | undefined }> {
   const rows = await tx
     .selectFrom('budgets')
-    .select(['id', 'scope', 'per', 'time_zone', 'rolling_ms', 'alert_at'])
+    .select(['id', 'scope', 'per', 'time_zone', 'rolling_ms', 'alert_at', EPOCH_MS.as('now')])
     .where('is_live', '=', true)
     .where('scope', '=', sql<string>`any(${[...scopes]})`)
     .execute();
-  return new Map(
+  const budgets = new Map(
     rows.map(({ id, scope, per, time_zone: timeZone, rolling_ms, alert_at: alertAt }) => {
       const rollingMs = rolling_ms === null ? null : Number(rolling_ms);
       return [id, { id, scope, per, timeZone, rollingMs, alertAt }];
     }),
   );
+  return { budgets, epochMs: rows[0] && Number(rows[0].now) };
 }
 
 function settle(sums: readonly ChargeSum[], leases: readonly LeaseRow[], parts: PartSums): Settlement {

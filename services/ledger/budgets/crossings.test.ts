@@ -7,7 +7,7 @@ import { readRevision } from '../rules/revision.ts';
 import type { BudgetSetup } from '../testing/budget-setup.ts';
 import { makeBudget, recordAndMove, setUpBudgets } from '../testing/budget-setup.ts';
 import { usageEvent } from '../testing/usage-event.ts';
-import { chargeBalances } from './balances.ts';
+import { moveBalances } from './balances.ts';
 import { tellCrossings } from './crossings.ts';
 import { reapBudgets } from './reap.ts';
 import type { BudgetChange, BudgetRecord, NewBudget } from './store.ts';
@@ -120,9 +120,8 @@ describe('a soft budget', () => {
     const ada = aUser();
     await spend(ada, 120);
     await told();
-    const payer = { scopes: [`user:${ada}`], leases: [], ingress: 'i' };
-    const cheaper = { payer, epochMs: Date.now(), costNanoUsd: -50n };
-    await setup.db.transaction().execute((tx) => chargeBalances(tx, [cheaper]));
+    const correction = usageEvent({ user: ada, costNanoUsd: -50, admittedEpochMs: Date.now() });
+    await setup.db.transaction().execute((tx) => moveBalances(tx, [correction]));
     expect([await overOf(ada), await told()]).toEqual([undefined, [`user:${ada}`]]);
   });
 

@@ -37,9 +37,11 @@ export function epochMsOf(value: Date | number): Millis {
 }
 
 /** The time of the one clock that all ledgers share. */
+export const EPOCH_MS = sql<bigint>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+
+/** As `EPOCH_MS`, on its own. */
 export async function databaseEpochMs(db: Database): Promise<Millis> {
-  const { rows } = await sql<{ now: bigint }>`
-    select (extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db);
+  const { rows } = await sql<{ now: bigint }>`select ${EPOCH_MS} as now`.execute(db);
   return Number(rows[0]?.now ?? 0n);
 }
 
@@ -47,15 +49,16 @@ export async function databaseEpochMs(db: Database): Promise<Millis> {
  * Makes the windows that are not there yet, with their budget's limit of this moment. Comes before `lockWindows`: who
  * changes a budget locks its row first and its windows after it, and the share of that row that is taken here makes sure
  * that no window is made with a limit that is just being changed.
+ * @returns how many were made
  */
 export async function ensureWindows(
   tx: Transaction<Tables>,
   windows: readonly (WindowKey & BudgetWindow)[],
   nowEpochMs: Millis,
-): Promise<void> {
-  if (windows.length === 0) return;
+): Promise<number> {
+  if (windows.length === 0) return 0;
   const rows = windows.map((window) => ({ ...rowOfKey(window), ends_at: timestampOf(window.endsAt) }));
-  await sql`
+  const { numAffectedRows } = await sql`
     insert into budget_windows (budget_id, subject, starts_at, ends_at, limit_nano_usd)
     select k.budget_id, k.subject, k.starts_at, k.ends_at, b.amount_nano_usd +
       case when b.raised_until > ${timestampOf(nowEpochMs)}::timestamptz then b.raised_by_nano_usd else 0 end
@@ -68,6 +71,7 @@ export async function ensureWindows(
     order by k.budget_id collate "C", k.subject collate "C", k.starts_at
     for share of b
     on conflict do nothing`.execute(tx);
+  return Number(numAffectedRows ?? 0n);
 }
 
 /**

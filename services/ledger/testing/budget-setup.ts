@@ -3,7 +3,7 @@ import type { LeaseAnswer, LeaseAsk } from '../../../shared/messages/lease.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import { freshDatabase } from '../../../test/support/fresh.ts';
 import { moveBalances } from '../budgets/balances.ts';
-import type { OnExcess } from '../budgets/balances.ts';
+import type { MoveOptions } from '../budgets/balances.ts';
 import type { BudgetRecord, NewBudget } from '../budgets/store.ts';
 import { createBudget } from '../budgets/store.ts';
 import { openDatabase } from '../database/database.ts';
@@ -55,9 +55,9 @@ export function leasesOf(answers: readonly LeaseAnswer[]): string[] {
 export async function recordAndMove(
   db: Database,
   events: readonly UsageRecorded[],
-  onExcess?: OnExcess,
+  options?: MoveOptions,
 ): Promise<void> {
-  await insertEvents(db, events, (tx, fresh) => moveBalances(tx, fresh, onExcess));
+  await insertEvents(db, events, (tx, fresh) => moveBalances(tx, fresh, options));
 }
 
 export interface Window {
