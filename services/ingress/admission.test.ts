@@ -11,6 +11,7 @@ import { Admission } from './admission.ts';
 import { admit } from './admit.ts';
 import { LeaseBook } from './budgets/lease-book.ts';
 import type { ActualUse } from './core/limit-terms.ts';
+import { limitOf } from './core/limit-terms.ts';
 import type { ApplicableBudget, ScopeRuling } from './core/scope-ruling.ts';
 import { LedgerModel } from './testing/ledger-model.ts';
 
@@ -301,7 +302,7 @@ describe('a soft budget that is spent', () => {
 });
 
 describe('what a request took of its limits', () => {
-  const limit = { scope: 'total', subject: 'total', terms: { requestsPerMinute: 1 } };
+  const limit = limitOf('total', 'total', { requestsPerMinute: 1 });
   const calls: unknown[] = [];
   const limits: AdmissionDeps['limits'] = {
     take: (ask) => {

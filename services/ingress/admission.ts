@@ -12,8 +12,9 @@ import { budgetExceeded, priceUnknown } from './budgets/over-budget.ts';
 import type { Reservation } from './budgets/reservation.ts';
 import { Turns } from './budgets/turns.ts';
 import { Candidates } from './candidates.ts';
+import { ChargeBook } from './charge-book.ts';
 import type { Charged } from './core/admission-terms.ts';
-import { accountOf, chargedOf } from './core/admission-terms.ts';
+import { accountOf } from './core/admission-terms.ts';
 import type { ActualUse } from './core/limit-terms.ts';
 import type { Quote } from './core/quote.ts';
 import { quoteOf } from './core/quote.ts';
@@ -85,6 +86,7 @@ interface Plan {
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #candidates: Candidates;
+  readonly #charges = new ChargeBook();
   readonly #turns: Turns;
 
   constructor(deps: AdmissionDeps) {
@@ -102,8 +104,8 @@ export class Admission {
     const { catalog, rules } = this.#deps;
     const { model, servedAs, via: router, overrides } = request;
     const resolution = catalog.resolve(servedAs ?? model, { router, overrides });
-    const charged = chargedOf(request, resolution);
-    return andThen(rules.rulesOf(charged.scopes), (ruling) => {
+    const charged = this.#charges.chargedOf(request, resolution);
+    return andThen(rules.rulesOf(charged.scopes, charged.slot), (ruling) => {
       if (ruling.over !== undefined && ruling.blocked === undefined && resolution !== undefined)
         return this.#admitOver({ request, resolution, charged, isGone }, ruling);
       return this.#take(this.#plan(request, resolution, ruling, charged, isGone), ruling);
@@ -123,7 +125,7 @@ export class Admission {
     for (let wait = first; ;) {
       const hasRoom = await this.#turns.wait(wait.untilEpochMs, wait.untilEpochMs);
       if (isGone()) throw new GatewayError('client_closed_request', 'The client left before its budget had room.');
-      const ruling = await this.#deps.rules.rulesOf(charged.scopes);
+      const ruling = await this.#deps.rules.rulesOf(charged.scopes, charged.slot);
       const next: SoftEnd = hasRoom ? this.#softEnd(request, ruling, since) : { kind: 'serve' };
       if (next.kind !== 'wait') return this.#admitAt(next, asked, ruling);
       wait = next;

@@ -8,6 +8,8 @@ import { ledgerSubject, LEDGERS } from '../../shared/subjects.ts';
 import { freshNats } from '../../test/support/fresh.ts';
 import type { TestNats } from '../../test/support/servers.ts';
 import type { ScopeRuling } from './core/scope-ruling.ts';
+import { limitOf } from './core/limit-terms.ts';
+import type { RulingSlot } from './core/ruling-memory.ts';
 import { RuleBook } from './rule-book.ts';
 
 const MINUTE = 60_000;
@@ -17,6 +19,7 @@ let ingressBus: Bus;
 let ledgerBus: Bus;
 let ledger: Subscription | undefined;
 /** What the ledger is asked for, a list for each question. */
+let slots: Map<string, RulingSlot>;
 let asked: string[][] = [];
 let kinds: string[] = [];
 let rules: Record<string, ScopeRules> = {};
@@ -62,6 +65,7 @@ beforeEach(async () => {
   standings = [];
   gate = Promise.resolve();
   now = 0;
+  slots = new Map();
   book = new RuleBook({ bus: ingressBus, clock: { now: () => now, epochMs: () => now } });
   await come();
 });
@@ -71,7 +75,13 @@ const budget = (id: string, scope: string): BudgetTerms => ({
   onLimit: { kind: 'reject' },
 });
 const holds = (part: Partial<ScopeRules>): ScopeRules => ({ limits: [], budgets: [], ...part });
-const ask = async (...scopes: string[]): Promise<ScopeRuling> => book.rulesOf(scopes);
+/** As a caller who keeps its list of scopes, and with it what was found for them. */
+const ask = async (...scopes: string[]): Promise<ScopeRuling> => {
+  const key = scopes.join();
+  const slot = slots.get(key) ?? {};
+  slots.set(key, slot);
+  return book.rulesOf(scopes, slot);
+};
 const nothing: ScopeRuling = { limits: [], budgets: [] };
 const away = expect.objectContaining({ code: 'ledger_unavailable', retryAfterMs: 1_000 }) as Error;
 
@@ -89,8 +99,8 @@ describe('what holds for a request', () => {
   test('is what holds for each of its scopes and their patterns, in their order', async () => {
     expect(await ask('total', 'user:ada', 'key:good', 'model:m')).toEqual({
       limits: [
-        { scope: 'user:ada', subject: 'user:ada', terms: { requestsPerMinute: 5 } },
-        { scope: 'user:*', subject: 'user:ada', terms: { tokensPerMinute: 9 } },
+        limitOf('user:ada', 'user:ada', { requestsPerMinute: 5 }),
+        limitOf('user:*', 'user:ada', { tokensPerMinute: 9 }),
       ],
       budgets: [
         { subject: 'total', terms: budget('all', 'total') },
@@ -109,10 +119,10 @@ describe('what holds for a request', () => {
       ]),
     });
     expect((await ask('user:ada', 'model:m')).limits).toEqual([
-      { scope: 'user:ada', subject: 'user:ada', terms: { requestsPerMinute: 5 } },
-      { scope: 'user:*', subject: 'user:ada', terms: { concurrent: 2 } },
-      { scope: 'user:*', subject: 'user:ada', terms: { tokensPerMinute: 9 } },
-      { scope: 'model:m', subject: 'model:m', terms: { requestsPerMinute: 1 } },
+      limitOf('user:ada', 'user:ada', { requestsPerMinute: 5 }),
+      limitOf('user:*', 'user:ada', { concurrent: 2 }),
+      limitOf('user:*', 'user:ada', { tokensPerMinute: 9 }),
+      limitOf('model:m', 'model:m', { requestsPerMinute: 1 }),
     ]);
   });
 

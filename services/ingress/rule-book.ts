@@ -7,6 +7,9 @@ import type { ScopeName } from '../../shared/scope.ts';
 import { patternOf } from '../../shared/scope.ts';
 import { ledgerSubject } from '../../shared/subjects.ts';
 import type { ApplicableLimit } from './core/limit-terms.ts';
+import { limitOf } from './core/limit-terms.ts';
+import type { Remembered, RulingSlot } from './core/ruling-memory.ts';
+import { RulingMemory } from './core/ruling-memory.ts';
 import type { ApplicableBudget, ScopeRuling, SpentBudget } from './core/scope-ruling.ts';
 
 /** Older than this it is asked for anew, while it still counts. */
@@ -22,21 +25,12 @@ const MAX_ROUNDS = 5;
 const MAX_ASKED_AT_ONCE = 64;
 /** Scopes, by name; the one used least lately is asked for again. */
 const MAX_KNOWN = 100_000;
-/** Whole rulings; they are put together again in 2 µs. */
-const MAX_RULINGS = 20_000;
 /** Scopes that wait for an answer. */
 const MAX_ASKING = 10_000;
 
 interface Known {
   /** undefined: there are none. */
   readonly rules: ScopeRules | undefined;
-  readonly at: Millis;
-}
-
-interface Remembered {
-  readonly scopes: readonly ScopeName[];
-  readonly ruling: ScopeRuling;
-  /** When the oldest part of it was told. */
   readonly at: Millis;
 }
 
@@ -73,7 +67,7 @@ export class RuleBook {
   /** undefined: the ledger was not heard of since everything was forgotten. */
   #kinds: Kinds | undefined;
   readonly #known = new Map<ScopeName, Known>();
-  readonly #rulings = new Map<string, Remembered>();
+  readonly #rulings = new RulingMemory();
   /** Of scopes that are asked for, or will be at the end of this turn. */
   readonly #asking = new Map<ScopeName, Asking>();
   #next: Asking | undefined;
@@ -94,19 +88,17 @@ export class RuleBook {
 
   /**
    * What holds for a request that falls in these scopes: at once when all of it is known.
+   * @param slot of whoever asks with the same list again
    * @throws GatewayError(`ledger_unavailable`), thrown or as a rejection, when a scope may have rules that nobody can tell now
    */
-  rulesOf(scopes: readonly ScopeName[]): ScopeRuling | Promise<ScopeRuling> {
+  rulesOf(scopes: readonly ScopeName[], slot: RulingSlot = {}): ScopeRuling | Promise<ScopeRuling> {
     const now = this.#clock.now();
     if (this.#kinds?.names.size === 0 && this.#configured.size === 0 && now - this.#kinds.at < FRESH_MS)
       return NO_RULES;
-    const key = scopes.join('\n');
-    const remembered = this.#rulings.get(key);
-    // Names may hold anything that a client says: two lists of scopes can make one key.
-    if (remembered !== undefined && now - remembered.at < FRESH_MS && isSame(remembered.scopes, scopes))
-      return remembered.ruling;
+    const remembered = this.#rulings.get(scopes, slot);
+    if (remembered !== undefined && now - remembered.at < FRESH_MS) return remembered.ruling;
     const missing = this.#missing(scopes, now);
-    return missing === undefined ? this.#rule(scopes, key) : this.#ruleAfterAnswers(scopes, key, missing);
+    return missing === undefined ? this.#rule(scopes, slot) : this.#ruleAfterAnswers(scopes, slot, missing);
   }
 
   /** Asks what kinds of rules there are, so that the first requests need not, nor any while the ledger is away. */
@@ -183,7 +175,7 @@ export class RuleBook {
 
   async #ruleAfterAnswers(
     scopes: readonly ScopeName[],
-    key: string,
+    slot: RulingSlot,
     first: readonly ScopeName[],
   ): Promise<ScopeRuling> {
     let missing = first;
@@ -192,13 +184,13 @@ export class RuleBook {
         await this.#ask(missing);
       } catch (failure) {
         if (!missing.every((scope) => this.#isDispensable(scope))) throw failure;
-        return this.#rule(scopes, key);
+        return this.#rule(scopes, slot);
       }
       const still = this.#missing(scopes, this.#clock.now());
-      if (still === undefined) return this.#rule(scopes, key);
+      if (still === undefined) return this.#rule(scopes, slot);
       missing = still;
     }
-    if (missing.every((scope) => this.#isDispensable(scope))) return this.#rule(scopes, key);
+    if (missing.every((scope) => this.#isDispensable(scope))) return this.#rule(scopes, slot);
     throw away();
   }
 
@@ -208,14 +200,13 @@ export class RuleBook {
     return this.#kinds?.names.has(kind) === false && this.#kinds.standings.has(kind);
   }
 
-  #rule(scopes: readonly ScopeName[], key: string): ScopeRuling {
-    const { ruling, at } = this.#assemble(scopes);
-    if (this.#rulings.size >= MAX_RULINGS) this.#rulings.delete(this.#rulings.keys().next().value as string);
-    this.#rulings.set(key, { scopes: [...scopes], ruling, at });
-    return ruling;
+  #rule(scopes: readonly ScopeName[], slot: RulingSlot): ScopeRuling {
+    const remembered = this.#assemble(scopes);
+    this.#rulings.set(scopes, slot, remembered);
+    return remembered.ruling;
   }
 
-  #assemble(scopes: readonly ScopeName[]): { readonly ruling: ScopeRuling; readonly at: Millis } {
+  #assemble(scopes: readonly ScopeName[]): Remembered {
     let at = this.#kinds?.at ?? -Infinity;
     let blocked: ScopeRuling['blocked'];
     const limits: ApplicableLimit[] = [];
@@ -224,7 +215,7 @@ export class RuleBook {
     for (const subject of scopes) {
       const spent = this.#known.get(subject)?.rules?.over;
       for (const scope of namesOf(subject)) {
-        for (const terms of this.#configured.get(scope) ?? []) limits.push({ scope, subject, terms });
+        for (const terms of this.#configured.get(scope) ?? []) limits.push(limitOf(scope, subject, terms));
         const known = this.#known.get(scope);
         if (known === undefined) {
           // It is put together anew until that is known.
@@ -237,7 +228,7 @@ export class RuleBook {
         this.#known.delete(scope);
         this.#known.set(scope, known);
         if (known.rules.blocked !== undefined) blocked ??= { scope, reason: known.rules.blocked.reason };
-        for (const terms of known.rules.limits) limits.push({ scope, subject, terms });
+        for (const terms of known.rules.limits) limits.push(limitOf(scope, subject, terms));
         for (const terms of known.rules.budgets) {
           const item: ApplicableBudget = { subject, terms };
           budgets.push(item);
@@ -357,10 +348,6 @@ function kindOf(scope: ScopeName): string {
   if (scope.endsWith(':*') && patternOf(scope) === scope) return scope;
   const colon = scope.indexOf(':');
   return colon < 0 ? scope : scope.slice(0, colon);
-}
-
-function isSame(some: readonly ScopeName[], others: readonly ScopeName[]): boolean {
-  return some.length === others.length && some.every((scope, index) => scope === others[index]);
 }
 
 function away(cause?: unknown): GatewayError {

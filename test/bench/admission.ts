@@ -3,7 +3,7 @@ import { defaultCacheDir } from '../../infra/servers/cache-dir.ts';
 import { startRedis } from '../../infra/servers/redis.ts';
 import { SERVER_CLOCK } from '../../services/ingress/core/limit-scripts.ts';
 import type { ApplicableLimit, LimitAsk } from '../../services/ingress/core/limit-terms.ts';
-import { ratesOf } from '../../services/ingress/core/limit-terms.ts';
+import { limitOf, ratesOf } from '../../services/ingress/core/limit-terms.ts';
 import { ScopeLimits } from '../../services/ingress/core/scope-limits.ts';
 import type { Limits } from '../../services/ingress/limits/limits.ts';
 import { SharedScopeLimits } from '../../services/ingress/limits/shared-scope-limits.ts';
@@ -77,7 +77,7 @@ function limitsOf(key: number): ApplicableLimit[] {
   const scopes = scopesOf(attribution, { model: 'openai/gpt-4o-mini', route: 'chat' });
   return scopes.map((subject) => {
     const [kind = ''] = subject.split(':', 1);
-    return { scope: subject, subject, terms: TERMS_OF.get(kind) ?? TERMS };
+    return limitOf(subject, subject, TERMS_OF.get(kind) ?? TERMS);
   });
 }
 

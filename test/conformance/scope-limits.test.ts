@@ -9,6 +9,7 @@ import type {
   Refused,
   Taken,
 } from '../../services/ingress/core/limit-terms.ts';
+import { limitOf } from '../../services/ingress/core/limit-terms.ts';
 import { CONCURRENT_WAIT_MS } from '../../services/ingress/core/limit-terms.ts';
 import { ScopeLimits } from '../../services/ingress/core/scope-limits.ts';
 import type { SharedScopeLimitsDeps } from '../../services/ingress/limits/shared-scope-limits.ts';
@@ -98,7 +99,7 @@ const inRedis = (): Store => {
   };
 };
 
-const limit = (subject: string, terms: LimitTerms, scope = subject): ApplicableLimit => ({ scope, subject, terms });
+const limit = (subject: string, terms: LimitTerms, scope = subject): ApplicableLimit => limitOf(scope, subject, terms);
 let requests = 0;
 const ask = (limits: readonly ApplicableLimit[], tokens = 0, costNanoUsd = 0): LimitAsk => ({
   limits,
@@ -300,10 +301,11 @@ const terms: fc.Arbitrary<LimitTerms> = fc
   );
 const SUBJECTS = ['total', 'team:a', 'team:b', 'user:ada'];
 const limits = fc.array(
-  fc.record({ subject: fc.constantFrom(...SUBJECTS), terms, isPattern: fc.boolean() }).map(({ subject, ...found }) => ({
-    ...{ subject, terms: found.terms },
-    scope: found.isPattern && subject !== 'total' ? `${subject.slice(0, 4)}:*` : subject,
-  })),
+  fc
+    .record({ subject: fc.constantFrom(...SUBJECTS), found: terms, isPattern: fc.boolean() })
+    .map(({ subject, found, isPattern }) =>
+      limit(subject, found, isPattern && subject !== 'total' ? `${subject.slice(0, 4)}:*` : subject),
+    ),
   { minLength: 1, maxLength: 5 },
 );
 const step = fc.oneof(

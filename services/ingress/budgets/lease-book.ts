@@ -105,14 +105,14 @@ export class LeaseBook {
     // What is free of charge needs no money, not even of a budget that has none.
     if (nanoUsd === 0) return new Reservation(quote, [], clock.epochMs(), this.#holdBack);
     const now = clock.now();
-    const holdings: Array<Holding<Refusal>> = [];
-    const leases: Lease[] = [];
-    for (const item of items) {
-      const holding = this.#known(item);
+    const holdings = new Array<Holding<Refusal>>(items.length);
+    const leases = new Array<Lease>(items.length);
+    for (let at = 0; at < items.length; at++) {
+      const holding = this.#known(items[at] as ApplicableBudget);
       const lease = holding?.find(nanoUsd, now);
       if (holding === undefined || lease === undefined) return undefined;
-      holdings.push(holding);
-      leases.push(lease);
+      holdings[at] = holding;
+      leases[at] = lease;
     }
     const reservation = new Reservation(quote, leases, clock.epochMs(), this.#holdBack);
     for (let at = 0; at < holdings.length; at++) {

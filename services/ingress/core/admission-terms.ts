@@ -1,8 +1,7 @@
-import type { Resolution } from '../../../shared/catalog.ts';
 import type { Account } from '../../../shared/messages/account.ts';
 import type { ScopeName } from '../../../shared/scope.ts';
-import { scopesOf } from '../../../shared/scope.ts';
 import type { AdmittedRequest } from '../request.ts';
+import type { RulingSlot } from './ruling-memory.ts';
 
 /** Whom a request is charged to. */
 export interface Charged {
@@ -11,19 +10,8 @@ export interface Charged {
   readonly modelScope: string;
   /** null: its name is no route's. */
   readonly route: string | null;
-}
-
-/**
- * The scopes of a request as it is served: by its own name, or by the route that it was downgraded to.
- * @param resolution undefined: nobody knows the name, which a router will say
- */
-export function chargedOf(
-  { attribution, model, servedAs }: Pick<AdmittedRequest, 'attribution' | 'model' | 'servedAs'>,
-  resolution: Resolution | undefined,
-): Charged {
-  const modelScope = onlyDeploymentOf(resolution) ?? servedAs ?? model;
-  const route = resolution?.route ?? null;
-  return { scopes: scopesOf(attribution, { model: modelScope, route }), modelScope, route };
+  /** For what holds for these scopes. */
+  readonly slot: RulingSlot;
 }
 
 /** What the worker and the ledger are told of that; undefined when the key says it all. */
@@ -53,12 +41,6 @@ export function accountOf(
   if (hasTags) account.tags = { ...tags };
   if (modelScope !== model) account.modelScope = modelScope;
   return account;
-}
-
-function onlyDeploymentOf(resolution: Resolution | undefined): string | undefined {
-  if (resolution === undefined || resolution.variants.length > 0) return undefined;
-  const { targets, fallbacks } = resolution;
-  return targets.length + fallbacks.length === 1 ? (targets[0]?.deployment ?? fallbacks[0])?.id : undefined;
 }
 
 function hasAny(tags: Readonly<Record<string, string>>): boolean {

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { ApplicableLimit, LimitAsk } from './limit-terms.ts';
+import { limitOf } from './limit-terms.ts';
 import { ScopeLimits } from './scope-limits.ts';
 
 const each = { requestsPerMinute: 60, burst: 2 };
 let requests = 0;
 const ask = (subject: string, terms: ApplicableLimit['terms'] = each): LimitAsk => ({
-  limits: [{ scope: 'user:*', subject, terms }],
+  limits: [limitOf('user:*', subject, terms)],
   tokens: 0,
   costNanoUsd: 0,
   requestId: `req_${requests++}`,
@@ -71,7 +72,7 @@ describe('what one ingress remembers', () => {
 
   test('who is refused is not remembered', () => {
     const limits = new ScopeLimits();
-    const total: ApplicableLimit = { scope: 'total', subject: 'total', terms: { requestsPerMinute: 1 } };
+    const total = limitOf('total', 'total', { requestsPerMinute: 1 });
     for (let i = 0; i < 100; i++) {
       const { limits: own, ...rest } = ask(`user:${i}`);
       limits.take({ ...rest, limits: [total, ...own] }, 0);

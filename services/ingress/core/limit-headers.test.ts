@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { toOpenAiError } from '../../../shared/dialects/openai-error.ts';
 import { formatReset, rateLimitHeaders, refusalError } from './limit-headers.ts';
 import type { Refused } from './limit-terms.ts';
+import { limitOf } from './limit-terms.ts';
 
 test.each([
   { ms: 0, text: '0s' },
@@ -49,7 +50,7 @@ describe('a refusal', () => {
   };
   const refused = (fields: Partial<Refused>): Refused => ({
     kind: 'refused',
-    limit: { scope: 'user:*', subject: 'user:ada', terms },
+    limit: limitOf('user:*', 'user:ada', terms),
     dimension: 'requests',
     waitMs: 1_200.2,
     standing: { requests: { perMinute: 60, remaining: 0, resetMs: 60_000 }, tokens: undefined },

@@ -1,5 +1,5 @@
 import type { ApplicableLimit, LimitAsk, Rate } from './limit-terms.ts';
-import { ratesOf, unitsOf } from './limit-terms.ts';
+import { unitsOf } from './limit-terms.ts';
 
 /**
  * The limits of all scopes, as all ingresses count them together: `ScopeLimits` once more as Lua for Redis, each script one
@@ -162,7 +162,7 @@ export function planOf(limits: readonly ApplicableLimit[]): LimitPlan {
   const counters: PlannedCounter[] = [];
   const sets: ApplicableLimit[] = [];
   for (const limit of limits) {
-    const { list, name } = ratesOf(limit.terms);
+    const { list, name } = limit.rates;
     const key = COUNTERS + limit.subject;
     if (list.length > 0 && !counterKeys.includes(key)) counterKeys.push(key);
     for (const rate of list)

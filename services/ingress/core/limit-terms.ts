@@ -37,6 +37,12 @@ export interface ApplicableLimit {
   /** Whose counters: never a pattern. */
   readonly subject: ScopeName;
   readonly terms: LimitTerms;
+  /** Of its terms: read by every request, and made once. */
+  readonly rates: Rates;
+}
+
+export function limitOf(scope: ScopeName, subject: ScopeName, terms: LimitTerms): ApplicableLimit {
+  return { scope, subject, terms, rates: ratesOf(terms) };
 }
 
 /** What a request would take of its limits. */

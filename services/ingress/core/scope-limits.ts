@@ -3,8 +3,8 @@ import type { Millis } from '../../../shared/clock.ts';
 import { arrivalAfter, fitsAt } from '../../../shared/gcra.ts';
 import { LimitAccounts } from './limit-accounts.ts';
 import { NONE } from './limit-rows.ts';
-import type { ActualUse, ApplicableLimit, LimitAsk, LimitDimension, Rate, Refused, Taken } from './limit-terms.ts';
-import { CONCURRENT_WAIT_MS, NO_STANDING, ratesOf, unitsBeyond, unitsOf } from './limit-terms.ts';
+import type { ActualUse, ApplicableLimit, LimitAsk, LimitDimension, Refused, Taken } from './limit-terms.ts';
+import { CONCURRENT_WAIT_MS, NO_STANDING, unitsOf } from './limit-terms.ts';
 import { Tightest } from './tightest.ts';
 
 /** Some 300 MB, if a million users and their keys all use their limits within the same minute. */
@@ -38,26 +38,28 @@ export class ScopeLimits {
 
   /** The request is over, and used so much. */
   end(taken: Taken, actual: ActualUse, now: Millis): void {
-    this.#move(taken.ask, now, ({ dimension }) => unitsBeyond(taken.ask, actual, dimension));
+    const { ask } = taken;
+    this.#move(ask, now, [0, actual.tokens - ask.tokens, actual.costNanoUsd - ask.costNanoUsd]);
     this.#release(taken);
   }
 
   /** The request is not served after all: nothing of it counts. */
   giveBack(taken: Taken, now: Millis): void {
-    this.#move(taken.ask, now, ({ dimension }) => -unitsOf(taken.ask, dimension));
+    const { ask } = taken;
+    this.#move(ask, now, [-1, -ask.tokens, -ask.costNanoUsd]);
     this.#release(taken);
   }
 
   /** Changes nothing. Whom nobody knows has taken nothing, and is refused nothing. */
   #refusal(ask: LimitAsk, now: Millis): Refused | undefined {
-    const { limits } = ask;
     const { rows } = this.#accounts;
+    const { limits } = ask;
     let refusedBy: ApplicableLimit | undefined;
     let dimension: LimitDimension = 'requests';
     let waitMs = 0;
     for (let i = 0; i < limits.length; i++) {
       const limit = limits[i] as ApplicableLimit;
-      const rates = ratesOf(limit.terms);
+      const { rates } = limit;
       const row = this.#accounts.find(limit.subject, rates);
       this.#found[i] = row;
       if (row === NONE) continue;
@@ -79,13 +81,12 @@ export class ScopeLimits {
 
   /** By the rows that `#refusal` found. */
   #charge(ask: LimitAsk, now: Millis): Taken {
-    const { limits } = ask;
     const { rows } = this.#accounts;
+    const { limits } = ask;
     const tightest = new Tightest();
     let counted: number[] | undefined;
     for (let i = 0; i < limits.length; i++) {
-      const { subject, terms } = limits[i] as ApplicableLimit;
-      const rates = ratesOf(terms);
+      const { subject, terms, rates } = limits[i] as ApplicableLimit;
       if (this.#found[i] === NONE) this.#found[i] = this.#accounts.open(subject, rates);
       const row = this.#found[i] as number;
       const isCharged = this.#isAmongFirst(row, i);
@@ -98,7 +99,7 @@ export class ScopeLimits {
         }
         tightest.see(rate, arrival - now);
       }
-      if (terms.concurrent === undefined || counted?.includes(row) === true) continue;
+      if (terms.concurrent === undefined || (isCharged && counted?.includes(row) === true)) continue;
       (counted ??= []).push(row);
       rows.addUnderWay(row, 1);
     }
@@ -124,25 +125,25 @@ export class ScopeLimits {
     const tightest = new Tightest();
     for (let i = 0; i < limits.length; i++) {
       const row = this.#found[i] as number;
-      for (const rate of ratesOf((limits[i] as ApplicableLimit).terms).list)
+      for (const rate of (limits[i] as ApplicableLimit).rates.list)
         tightest.see(rate, row === NONE ? 0 : this.#accounts.rows.arrival(row, rate.column) - now);
     }
     return tightest.standing();
   }
 
-  #move({ limits }: LimitAsk, now: Millis, unitsOfRate: (rate: Rate) => number): void {
+  /** @param units by column: taken more; below zero: given back */
+  #move({ limits }: LimitAsk, now: Millis, units: readonly [requests: number, tokens: number, cost: number]): void {
     const { rows } = this.#accounts;
     for (let i = 0; i < limits.length; i++) {
-      const { subject, terms } = limits[i] as ApplicableLimit;
-      const rates = ratesOf(terms);
+      const { subject, rates } = limits[i] as ApplicableLimit;
+      let row = this.#accounts.find(subject, rates);
       // Who was forgotten is full: there is nothing to give back to, and more is taken from a new row.
-      const isMore = rates.list.some((rate) => unitsOfRate(rate) > 0);
-      const row = isMore ? this.#accounts.open(subject, rates) : this.#accounts.find(subject, rates);
+      const isMore = row === NONE && rates.list.some(({ column }) => (units[column] as number) > 0);
+      if (isMore) row = this.#accounts.open(subject, rates);
       this.#found[i] = row;
       if (row === NONE || this.#isAmongFirst(row, i)) continue;
-      for (const rate of rates.list) {
-        const { column, emissionIntervalMs } = rate;
-        const arrival = arrivalAfter(rows.arrival(row, column), emissionIntervalMs, unitsOfRate(rate), now);
+      for (const { column, emissionIntervalMs } of rates.list) {
+        const arrival = arrivalAfter(rows.arrival(row, column), emissionIntervalMs, units[column] as number, now);
         rows.setArrival(row, column, arrival);
       }
     }

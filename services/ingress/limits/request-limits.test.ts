@@ -2,13 +2,14 @@ import { expect, test } from 'vitest';
 import { createLog } from '../../../shared/log.ts';
 import { GatewayError } from '../../../shared/errors.ts';
 import type { LimitAsk } from '../core/limit-terms.ts';
+import { limitOf } from '../core/limit-terms.ts';
 import { openLimits } from './limits.ts';
 import type { TakenLimits } from './request-limits.ts';
 import { RequestLimits } from './request-limits.ts';
 
 const terms = { requestsPerMinute: 2, tokensPerMinute: 1_000, concurrent: 1 };
 const ask = (requestId: string, tokens = 100): LimitAsk => ({
-  limits: [{ scope: 'team:search', subject: 'team:search', terms }],
+  limits: [limitOf('team:search', 'team:search', terms)],
   ...{ tokens, costNanoUsd: 0, requestId },
 });
 
