@@ -1,30 +1,20 @@
 import type { Transaction } from 'kysely';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createLog } from '../../shared/log.ts';
-import { freshDatabase } from '../../test/support/fresh.ts';
-import type { TestDatabase } from '../../test/support/fresh.ts';
 import { appendAudit, listAudit, verifyAudit } from './audit.ts';
 import type { AuditEntry } from './core/audit-chain.ts';
 import { GENESIS_HASH } from './core/audit-chain.ts';
-import { openDatabase } from './database/database.ts';
-import { migrate } from './database/migrate.ts';
 import type { Database, Tables } from './database/schema.ts';
+import { freshLedgerDatabase } from './testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 afterEach(() => tamper(async (transaction) => void (await sql`delete from audit_records`.execute(transaction))));
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 const ENTRY: AuditEntry = {
   at: new Date('2026-11-20T09:30:00.123Z'),

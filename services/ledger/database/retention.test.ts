@@ -1,38 +1,28 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RetentionConfig } from '../../../shared/config.ts';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from './database.ts';
 import { cleanOnce } from './housekeeping.ts';
-import { migrate } from './migrate.ts';
 import { firstIdOf, listPartitions } from './partitions.ts';
 import { putAside, recordEvents } from '../recording/record.ts';
 import type { Database } from './schema.ts';
 import { countAttempts } from '../testing/counts.ts';
 import { usageEvent } from '../testing/usage-event.ts';
 import { reportUsage } from '../usage/usage-report.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const DAY = 86_400_000;
 const KEEP_ALL: RetentionConfig = {
   ...{ attemptsMs: undefined, hourlyRollupsMs: undefined, dailyRollupsMs: undefined, poisonedMs: undefined },
 };
 const now = new Date();
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeEach(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterEach(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterEach(() => close());
 
 async function recordAt(at: Date, user: string): Promise<void> {
   const attemptId = `${firstIdOf(at)}70008000000000000000.1`;

@@ -3,31 +3,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
 import { KeySecret, openKeySecret } from './key-secret.ts';
-import { migrate } from '../database/migrate.ts';
 import type { Database } from '../database/schema.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const SECRET = 'the secret of this test';
 const HASH = 'a'.repeat(64);
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 let dataDir: string;
 
 beforeEach(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
   dataDir = await mkdtemp(join(tmpdir(), 'sluice-secret-'));
 });
 
 afterEach(async () => {
-  await db.destroy();
-  await database.drop();
+  await close();
   await rm(dataDir, { recursive: true, force: true });
 });
 

@@ -1,10 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import type { KeyAnswer } from '../../../shared/messages/key.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
 import {
   blockKey,
   createKey,
@@ -21,26 +17,20 @@ import {
 import type { CreatedKey, KeyRecord, NewKey } from './keys.ts';
 import { KeySecret } from './key-secret.ts';
 import { lookUpKey } from './look-up-key.ts';
-import { migrate } from '../database/migrate.ts';
 import { readRevision } from '../rules/revision.ts';
 import type { Database } from '../database/schema.ts';
 import { testSecret } from '../testing/secret.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
 const HOUR = 3_600_000;
-const log = createLog('silent', 'test');
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 beforeEach(async () => {
   await db.deleteFrom('api_keys').execute();

@@ -1,30 +1,20 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { putAside, recordEvents } from './record.ts';
 import type { Database } from '../database/schema.ts';
 import { countAttempts } from '../testing/counts.ts';
 import { usageEvent, usageEvents } from '../testing/usage-event.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 async function rowOf(event: UsageRecorded): Promise<object | undefined> {
   return db.selectFrom('attempts').selectAll().where('attempt_id', '=', event.attemptId).executeTakeFirst();

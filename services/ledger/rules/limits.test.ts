@@ -1,27 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
 import type { LimitChange, NewLimit } from './limits.ts';
 import { createLimit, getLimit, listLimits, removeLimit, updateLimit } from './limits.ts';
-import { migrate } from '../database/migrate.ts';
 import type { Database } from '../database/schema.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 beforeEach(async () => void (await db.deleteFrom('limits').execute()));
 

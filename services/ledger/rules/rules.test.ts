@@ -1,29 +1,19 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { sql } from 'kysely';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import { blockScope, listBlocks, unblockScope } from './blocks.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { bumpRevision, readRevision } from './revision.ts';
 import { rulesFor } from './rules.ts';
 import type { Database } from '../database/schema.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 beforeEach(async () => {
   for (const table of ['limits', 'budgets', 'blocks'] as const) await db.deleteFrom(table).execute();

@@ -1,33 +1,23 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import { makeEvents } from '../../../test/bench/ledger-events.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { countAttempts } from './count-attempts.ts';
 import { generateAttempts } from './generate-attempts.ts';
+import { freshLedgerDatabase } from './fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const DAY_MS = 86_400_000;
 const FROM = Date.UTC(2026, 10, 3);
 const SPAN = { fromMs: FROM, toMs: FROM + 3 * DAY_MS };
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeEach(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterEach(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterEach(() => close());
 
 async function rollups(): Promise<unknown[]> {
   const tables = [

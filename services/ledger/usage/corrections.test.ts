@@ -1,37 +1,27 @@
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import { reRate } from './corrections.ts';
-import { openDatabase } from '../database/database.ts';
 import { recentAttempts } from './list-attempts.ts';
-import { migrate } from '../database/migrate.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { makeBudget, windowsOf } from '../testing/budget-setup.ts';
 import { usageEvent, usageEvents } from '../testing/usage-event.ts';
 import { reportUsage } from './usage-report.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 /** A thousand tokens of input and two hundred of output, of each event: 1,000,000 + 400,000 nano-dollars. */
 const PRICE = { input: 1e9, output: 2e9 };
 const COST = 1_400_000n;
 const by = { reason: 'the price came late', by: 'ops' };
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeEach(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterEach(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterEach(() => close());
 
 async function total(exactUpToAttempts: number): Promise<object | undefined> {
   const [row] = await reportUsage(db, { groupBy: [], exactUpToAttempts });

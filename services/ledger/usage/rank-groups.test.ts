@@ -1,33 +1,26 @@
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import { seeded } from '../../../shared/testing/seeded.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import type { UsageDimension } from '../core/usage-query.ts';
 import { reRate } from './corrections.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { usageEvent } from '../testing/usage-event.ts';
 import type { UsageQuery, UsageRow } from './usage-report.ts';
 import { reportUsage } from './usage-report.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const DAY = 86_400_000;
 const FROM = Date.UTC(2026, 9, 3);
 const DAYS = 40;
 const USERS = 150;
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
   const events = randomEvents(4_000);
   const batches = Array.from({ length: 12 }, (_, i) => events.filter((__, place) => place % 12 === i));
   // Several ledgers at once, none with the same order.
@@ -37,10 +30,7 @@ beforeAll(async () => {
   await reRate(db, { filter: { model: 'dear' }, priceOf: () => ({ input: 9e9, output: 9e9 }), ...by });
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 /** Few make most of it, and some change in the middle of the time. */
 function randomEvents(count: number): UsageRecorded[] {

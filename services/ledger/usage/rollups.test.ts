@@ -1,30 +1,20 @@
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import { GROUP_COLUMNS, groupText } from '../core/cubes.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import type { Database } from '../database/schema.ts';
 import { insertEvents } from '../recording/record.ts';
 import { usageEvent } from '../testing/usage-event.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
-const log = createLog('silent', 'test');
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 test('a group’s text is the one that Postgres gives its row', async () => {
   const value = fc.oneof(fc.constant(null), fc.stringMatching(/^[ab ,()"\\\t\n'é🦥]{0,5}$/u));

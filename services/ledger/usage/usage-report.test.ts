@@ -1,26 +1,19 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
-import { openDatabase } from '../database/database.ts';
 import { recentAttempts } from './list-attempts.ts';
-import { migrate } from '../database/migrate.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { usageEvent } from '../testing/usage-event.ts';
 import { reportUsage } from './usage-report.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const NOON = Date.UTC(2026, 10, 20, 12);
 const DAY = 86_400_000;
 const HUGE = Number.MAX_SAFE_INTEGER;
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
   await recordEvents(db, [
     usageEvent({
       keyId: 'k1',
@@ -67,10 +60,7 @@ beforeAll(async () => {
   ]);
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 test('totals beyond 2^53 are exact', async () => {
   expect(await reportUsage(db, { groupBy: [] })).toMatchObject([

@@ -1,41 +1,31 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createLog } from '../../../shared/log.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
 import { seeded } from '../../../shared/testing/seeded.ts';
 import type { PlainDimension } from '../../../shared/usage-dimensions.ts';
-import type { TestDatabase } from '../../../test/support/fresh.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import type { UsageDimension } from '../core/usage-query.ts';
-import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { usageEvent } from '../testing/usage-event.ts';
 import type { UsageRow } from './usage-report.ts';
 import { reportUsage } from './usage-report.ts';
+import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 
-const log = createLog('silent', 'test');
 const HOUR = 3_600_000;
 const FROM = Date.UTC(2026, 9, 30);
 const UNTIL = Date.UTC(2026, 10, 10);
-let database: TestDatabase;
+let close: () => Promise<void>;
 let db: Database;
 let events: UsageRecorded[];
 
 beforeAll(async () => {
-  database = await freshDatabase();
-  await migrate(database.url, log);
-  db = openDatabase({ url: database.url, log });
+  ({ db, close } = await freshLedgerDatabase());
   events = randomEvents(3_000);
   // In batches of odd sizes, a part of them twice: as they come.
   for (let i = 0; i < events.length; i += 700) await recordEvents(db, events.slice(Math.max(0, i - 50), i + 700));
 });
 
-afterAll(async () => {
-  await db.destroy();
-  await database.drop();
-});
+afterAll(() => close());
 
 function randomEvents(count: number): UsageRecorded[] {
   const random = seeded(7);
