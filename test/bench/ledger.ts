@@ -15,7 +15,7 @@ import type { Database } from '../../services/ledger/database/schema.ts';
 import { openUsageConsumer } from '../../services/ledger/recording/stream.ts';
 import { countAttempts } from '../../services/ledger/testing/count-attempts.ts';
 import { generateAttempts } from '../../services/ledger/testing/generate-attempts.ts';
-import type { UsageQuery } from '../../services/ledger/usage/usage-report.ts';
+import type { UsageQuery } from '../../services/ledger/core/usage-query.ts';
 import { reportUsage } from '../../services/ledger/usage/usage-report.ts';
 import { Bus } from '../../shared/bus.ts';
 import { systemClock } from '../../shared/clock.ts';

@@ -22,6 +22,17 @@ export interface UsageFilter extends Readonly<Partial<Record<PlainDimension, str
   readonly tags?: Readonly<Record<string, string>> | undefined;
 }
 
+export interface UsageQuery extends UsageFilter {
+  /** Empty: one row, the sum of all. */
+  readonly groupBy: readonly UsageDimension[];
+  /** At most this many rows, the dearest first (with `day` or `hour`: the latest first); default 1000. */
+  readonly limit?: number | undefined;
+  /** Only this many groups, the dearest of the whole time: with `day` or `hour` each of them has its whole series. */
+  readonly top?: number | undefined;
+  /** Quantiles of so many attempts at most are looked up one by one; of more they come from histograms. Default 10 000. */
+  readonly exactUpToAttempts?: number | undefined;
+}
+
 /** The column of a group that holds a dimension; a key is known by its id. */
 export const COLUMN_OF: Readonly<Record<PlainDimension, GroupColumn>> = {
   organisation: 'organisation',

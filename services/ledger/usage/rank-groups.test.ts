@@ -8,7 +8,8 @@ import { reRate } from './corrections.ts';
 import { recordEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
 import { usageEvent } from '../testing/usage-event.ts';
-import type { UsageQuery, UsageRow } from './usage-report.ts';
+import type { UsageQuery } from '../core/usage-query.ts';
+import type { UsageRow } from './usage-report.ts';
 import { reportUsage } from './usage-report.ts';
 import { freshLedgerDatabase } from '../testing/fresh-database.ts';
 

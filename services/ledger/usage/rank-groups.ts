@@ -5,10 +5,9 @@ import { RANKED_USERS } from '../core/cubes.ts';
 import type { KeptSince, ReportPlan, Span } from '../core/report-plan.ts';
 import { spanOf } from '../core/report-plan.ts';
 import { rankedWithin } from '../core/roll-up.ts';
-import type { UsageDimension } from '../core/usage-query.ts';
+import type { UsageDimension, UsageQuery } from '../core/usage-query.ts';
 import { isTimeDimension, lookedAt } from '../core/usage-query.ts';
 import type { Database } from '../database/schema.ts';
-import type { UsageQuery } from './usage-report.ts';
 import type { ChosenGroup } from './usage-sums.ts';
 import { columns, conditions, dateWithin, groupedBy, groupings, rolledUp } from './usage-sums.ts';
 

@@ -6,23 +6,12 @@ import { bucketColumns, quantileOf } from '../core/histogram.ts';
 import type { KeptSince } from '../core/report-plan.ts';
 import { planReport } from '../core/report-plan.ts';
 import { BUCKETS } from '../core/roll-up.ts';
-import type { UsageDimension, UsageFilter } from '../core/usage-query.ts';
+import type { UsageDimension, UsageQuery } from '../core/usage-query.ts';
 import { isTimeDimension, lookedAt } from '../core/usage-query.ts';
 import { rankGroups } from './rank-groups.ts';
 import type { Database } from '../database/schema.ts';
 import type { Reported } from './usage-sums.ts';
 import { counted, isOneOf, REPORTED, rolledUp } from './usage-sums.ts';
-
-export interface UsageQuery extends UsageFilter {
-  /** Empty: one row, the sum of all. */
-  readonly groupBy: readonly UsageDimension[];
-  /** At most this many rows, the dearest first (with `day` or `hour`: the latest first); default 1000. */
-  readonly limit?: number | undefined;
-  /** Only this many groups, the dearest of the whole time: with `day` or `hour` each of them has its whole series. */
-  readonly top?: number | undefined;
-  /** Quantiles of so many attempts at most are looked up one by one; of more they come from histograms. Default 10 000. */
-  readonly exactUpToAttempts?: number | undefined;
-}
 
 /** Average, median and 95th percentile in milliseconds; null when nothing was measured. */
 export interface Spread {
