@@ -15,7 +15,7 @@ import type { Reservation } from './budgets/reservation.ts';
 import { envelopeOf } from './core/asking.ts';
 import { History } from './core/history.ts';
 import { nextStep, restBeforeRound } from './core/next-step.ts';
-import { outputBoundOf } from './core/quote.ts';
+import { boundToTell } from './core/output-bound.ts';
 import type { Progress } from './core/response-headers.ts';
 import { answerHeaders, progressHeaders, STREAM_HEADERS, toHeaderValue } from './core/response-headers.ts';
 import { ShownStream } from './core/shown-stream.ts';
@@ -301,10 +301,10 @@ export class Exchange implements RunOwner {
   #outputBound({ deployment: id }: Placed): OutputBound | undefined {
     const { cover, outputLimitsAt } = this.#admitted;
     const deployment = cover === undefined ? undefined : this.#deps.catalog.deployment(id);
-    const tokens = deployment === undefined ? undefined : outputBoundOf(deployment, this.#asked);
-    if (tokens === undefined) return undefined;
+    if (deployment === undefined) return undefined;
     const rest = this.#shown?.continuation?.request;
-    return { tokens, at: (rest === undefined ? outputLimitsAt : locateOutputLimits(rest)) ?? {} };
+    const at = (rest === undefined ? outputLimitsAt : locateOutputLimits(rest)) ?? {};
+    return boundToTell(deployment, this.#asked, at);
   }
 
   /** The first token is late: a second attempt may begin elsewhere, beside the first. */
