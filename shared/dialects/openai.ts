@@ -2,9 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { findJsonFault } from '../json-fault.ts';
-import { DuplicateKey, locateMember, locateOne } from '../json-locate.ts';
+import { locateMember } from '../json-locate.ts';
 import type { Endpoint } from '../messages/envelope.ts';
 import type { ByteRange } from '../messages/task.ts';
+import { locateUnique } from './locate-unique.ts';
 import type { Demand, Prompt } from './openai-needs.ts';
 import { readChatDemand, readEmbeddingsDemand } from './openai-needs.ts';
 
@@ -72,7 +73,7 @@ function parseChat(value: Fields, body: Buffer): ParsedRequest {
     model: request.model,
     stream: request.stream === true,
     includeUsage: request.stream_options?.include_usage === true,
-    modelAt: locate(body, 'model', true) as ByteRange,
+    modelAt: locateUnique(body, 'model', true) as ByteRange,
     streamOptionsAt: locateStreamOptions(body, request.stream_options !== undefined),
     kin: kinOf(value),
     endUser: endUserOf(value),
@@ -92,7 +93,7 @@ function parseEmbeddings(value: Fields, body: Buffer): ParsedRequest {
     model: request.model,
     stream: false,
     includeUsage: false,
-    modelAt: locate(body, 'model', true) as ByteRange,
+    modelAt: locateUnique(body, 'model', true) as ByteRange,
     streamOptionsAt: null,
     kin: kinOf(value),
     endUser: endUserOf(value),
@@ -151,23 +152,8 @@ function check<S extends z.ZodType>(schema: S, value: Fields): z.infer<S> {
   throw new GatewayError('invalid_request', message, { param });
 }
 
-function locate(
-  body: Buffer,
-  key: string,
-  isPresent: boolean,
-  how: typeof locateOne = locateOne,
-): ByteRange | undefined {
-  try {
-    return how(body, key, isPresent);
-  } catch (failure) {
-    if (failure instanceof DuplicateKey)
-      throw new GatewayError('invalid_request', `The request names '${key}' twice.`, { param: key });
-    throw failure;
-  }
-}
-
 function locateStreamOptions(body: Buffer, isPresent: boolean): ByteRange | null {
-  const range = locate(body, 'stream_options', isPresent) ?? null;
+  const range = locateUnique(body, 'stream_options', isPresent) ?? null;
   if (range !== null && range[1] - range[0] > MAX_STREAM_OPTIONS_BYTES) {
     throw invalid('stream_options', `no more than ${MAX_STREAM_OPTIONS_BYTES} bytes are taken`);
   }
@@ -176,7 +162,7 @@ function locateStreamOptions(body: Buffer, isPresent: boolean): ByteRange | null
 
 function locateSluice(value: Fields, body: Buffer): ByteRange[] | undefined {
   if (value['sluice'] === undefined) return undefined;
-  const at = locate(body, 'sluice', true, locateMember);
+  const at = locateUnique(body, 'sluice', true, locateMember);
   return at === undefined ? undefined : [at];
 }
 

@@ -1,7 +1,6 @@
 import type { OutputLimit } from '../config/types.ts';
-import { GatewayError } from '../errors.ts';
-import { DuplicateKey, locateOne } from '../json-locate.ts';
 import type { OutputBound } from '../messages/task.ts';
+import { locateUnique } from './locate-unique.ts';
 import type { ParsedRequest } from './openai.ts';
 
 export const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens'] as const satisfies readonly OutputLimit[];
@@ -13,17 +12,8 @@ export const OUTPUT_LIMITS = ['max_completion_tokens', 'max_tokens'] as const sa
 export function locateOutputLimits({ body, boundedBy }: Pick<ParsedRequest, 'body' | 'boundedBy'>): OutputBound['at'] {
   const at: OutputBound['at'] = {};
   for (const name of boundedBy) {
-    const range = locateOnly(body, name);
+    const range = locateUnique(body, name, true);
     if (name !== 'n' && range !== undefined) at[name] = range;
   }
   return at;
-}
-
-function locateOnly(body: Buffer, name: string): ReturnType<typeof locateOne> {
-  try {
-    return locateOne(body, name, true);
-  } catch (failure) {
-    if (!(failure instanceof DuplicateKey)) throw failure;
-    throw new GatewayError('invalid_request', `The request names '${name}' twice.`, { param: name });
-  }
 }
