@@ -14,8 +14,8 @@ export interface Remembered {
 /** Where whoever keeps a list of scopes keeps what was found for it: a key of all its names costs more than the rest. */
 export interface RulingSlot {
   found?: Remembered;
-  /** What it was found in. */
-  by?: object;
+  /** Since when the memory that it is of was emptied last. */
+  era?: object;
 }
 
 interface Entry extends Remembered {
@@ -24,10 +24,12 @@ interface Entry extends Remembered {
 
 /** Rulings by the scopes that they are for, the first that came being the first to go. */
 export class RulingMemory {
-  #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, Entry>();
+  /** Slots keep this rather than the entries: that of a caller who never comes again would keep all of them. */
+  #era = {};
 
   get(scopes: readonly ScopeName[], slot: RulingSlot): Remembered | undefined {
-    if (slot.by === this.#entries) return slot.found;
+    if (slot.era === this.#era) return slot.found;
     const entry = this.#entries.get(keyOf(scopes));
     // Names may hold anything that a client says: two lists of scopes can make one key.
     return entry !== undefined && isSame(entry.scopes, scopes) ? this.#keep(slot, entry) : undefined;
@@ -41,13 +43,13 @@ export class RulingMemory {
   }
 
   clear(): void {
-    // Another one, by which slots see that theirs is gone.
-    this.#entries = new Map();
+    this.#entries.clear();
+    this.#era = {};
   }
 
   #keep(slot: RulingSlot, entry: Entry): Entry {
     slot.found = entry;
-    slot.by = this.#entries;
+    slot.era = this.#era;
     return entry;
   }
 }
