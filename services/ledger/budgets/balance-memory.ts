@@ -29,6 +29,7 @@ export class BalanceMemory {
 
   /** @param name of one that was there before this transaction, which may yet be taken back */
   noteWindow(name: string): void {
+    if (this.#windows.has(name)) return;
     if (this.#windows.size >= MOST_KNOWN) this.#windows = new Set();
     this.#windows.add(name);
   }

@@ -53,7 +53,7 @@ export async function moveBalances(
   const charges = chargesOf(fresh);
   if (charges.length === 0) return;
   const payers = [...new Set(charges.map(({ payer }) => payer))];
-  const { budgets, epochMs: now = await databaseEpochMs(tx) } = await readBudgets(
+  const { budgets, epochMs } = await readBudgets(
     tx,
     scopesAndPatterns(new Set(payers.flatMap(({ scopes }) => scopes))),
   );
@@ -61,6 +61,7 @@ export async function moveBalances(
   const leaseIds = [...new Set(payers.flatMap(({ leases }) => leases))];
   const leaseWindows = await windowsOfLeases(tx, leaseIds, memory);
   if (budgets.size === 0 && leaseWindows.size === 0) return;
+  const now = epochMs ?? (await databaseEpochMs(tx));
 
   const targets = new TargetFinder(budgets.values());
   const sums = sumUp(charges, ({ scopes, leases }, epochMs) => {

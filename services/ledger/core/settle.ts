@@ -1,6 +1,9 @@
 import type { NanoUsd } from '../../../shared/money.ts';
 
-/** What an event does, or several that are alike: its cost is spent in the windows it falls in, and no longer leased in those it was reserved from. */
+/**
+ * What an event does, or several that are alike: its cost is spent in the windows it falls in, and no longer leased in those
+ * it was reserved from.
+ */
 export interface Charge {
   /** Negative where a correction makes it cheaper. */
   readonly cost: NanoUsd;
