@@ -1,9 +1,21 @@
 import type { Resolution } from '../../shared/catalog.ts';
 import type { Principal } from '../../shared/messages/envelope.ts';
-import type { Attribution } from '../../shared/scope.ts';
+import type { Attribution, ScopeName } from '../../shared/scope.ts';
 import { scopesOf } from '../../shared/scope.ts';
-import type { Charged } from './core/admission-terms.ts';
+import { hasTags } from './core/admission-terms.ts';
+import type { RulingSlot } from './core/ruling-memory.ts';
 import type { AdmittedRequest } from './request.ts';
+
+/** Whom a request is charged to. */
+export interface Charged {
+  readonly scopes: readonly ScopeName[];
+  /** The id of its scope `model:`. */
+  readonly modelScope: string;
+  /** null: its name is no route's. */
+  readonly route: string | null;
+  /** For what holds for these scopes. */
+  readonly slot: RulingSlot;
+}
 
 type Asked = Pick<AdmittedRequest, 'attribution' | 'model' | 'servedAs' | 'principal'>;
 
@@ -31,7 +43,7 @@ export class ChargeBook {
   chargedOf({ attribution, model, servedAs = model, principal }: Asked, resolution: Resolution | undefined): Charged {
     let names = this.#callers.get(principal);
     const last = names?.get(servedAs);
-    if (last?.resolution === resolution && last !== undefined && isSame(last.attribution, attribution))
+    if (last !== undefined && last.resolution === resolution && isSame(last.attribution, attribution))
       return last.charged;
     const modelScope = onlyDeploymentOf(resolution) ?? servedAs;
     const route = resolution?.route ?? null;
@@ -52,14 +64,9 @@ function isSame(one: Attribution, other: Attribution): boolean {
     one.organisation === other.organisation &&
     one.team === other.team &&
     one.keyId === other.keyId &&
-    isEmpty(one.tags) &&
-    isEmpty(other.tags)
+    !hasTags(one.tags) &&
+    !hasTags(other.tags)
   );
-}
-
-function isEmpty(tags: Attribution['tags']): boolean {
-  for (const _ in tags) return false;
-  return true;
 }
 
 function onlyDeploymentOf(resolution: Resolution | undefined): string | undefined {

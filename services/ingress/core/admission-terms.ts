@@ -1,27 +1,15 @@
 import type { Account } from '../../../shared/messages/account.ts';
-import type { ScopeName } from '../../../shared/scope.ts';
+import type { Attribution } from '../../../shared/scope.ts';
 import type { AdmittedRequest } from '../request.ts';
-import type { RulingSlot } from './ruling-memory.ts';
 
-/** Whom a request is charged to. */
-export interface Charged {
-  readonly scopes: readonly ScopeName[];
-  /** The id of its scope `model:`. */
-  readonly modelScope: string;
-  /** null: its name is no route's. */
-  readonly route: string | null;
-  /** For what holds for these scopes. */
-  readonly slot: RulingSlot;
-}
-
-/** What the worker and the ledger are told of that; undefined when the key says it all. */
+/** What the worker and the ledger are told of whom a request is charged to; undefined when the key says it all. */
 export function accountOf(
   { attribution, model, principal }: Pick<AdmittedRequest, 'attribution' | 'model' | 'principal'>,
   { modelScope, isBudgeted }: { readonly modelScope: string; readonly isBudgeted: boolean },
   admittedEpochMs: number,
 ): Account | undefined {
   const { organisation, user, feature, session, tags } = attribution;
-  const hasTags = hasAny(tags);
+  const isTagged = hasTags(tags);
   const isPlain =
     !isBudgeted &&
     modelScope === model &&
@@ -29,7 +17,7 @@ export function accountOf(
     user === (principal.user ?? null) &&
     feature === null &&
     session === null &&
-    !hasTags;
+    !isTagged;
   if (isPlain) return undefined;
   // Made up field by field: spreading each takes five times as long.
   const account: Account = { admittedEpochMs };
@@ -38,12 +26,12 @@ export function accountOf(
   if (user !== null && user !== principal.user) account.user = user;
   if (feature !== null) account.feature = feature;
   if (session !== null) account.session = session;
-  if (hasTags) account.tags = { ...tags };
+  if (isTagged) account.tags = { ...tags };
   if (modelScope !== model) account.modelScope = modelScope;
   return account;
 }
 
-function hasAny(tags: Readonly<Record<string, string>>): boolean {
+export function hasTags(tags: Attribution['tags']): boolean {
   for (const _ in tags) return true;
   return false;
 }

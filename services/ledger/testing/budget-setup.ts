@@ -1,15 +1,14 @@
 import type { Log } from '../../../shared/log.ts';
 import type { LeaseAnswer, LeaseAsk } from '../../../shared/messages/lease.ts';
 import type { UsageRecorded } from '../../../shared/messages/usage.ts';
-import { freshDatabase } from '../../../test/support/fresh.ts';
 import { moveBalances } from '../budgets/balances.ts';
 import type { MoveOptions } from '../budgets/balances.ts';
 import type { BudgetRecord, NewBudget } from '../budgets/store.ts';
 import { createBudget } from '../budgets/store.ts';
 import { openDatabase } from '../database/database.ts';
-import { migrate } from '../database/migrate.ts';
 import { insertEvents } from '../recording/record.ts';
 import type { Database } from '../database/schema.ts';
+import { freshLedgerDatabase } from './fresh-database.ts';
 
 export interface BudgetSetup {
   readonly url: string;
@@ -20,15 +19,13 @@ export interface BudgetSetup {
 }
 
 export async function setUpBudgets(log: Log, ledgerCount = 1): Promise<BudgetSetup> {
-  const database = await freshDatabase();
-  await migrate(database.url, log);
-  const ledgers = Array.from({ length: ledgerCount }, () => openDatabase({ url: database.url, log }));
-  const db = openDatabase({ url: database.url, log });
+  const { db, url, close } = await freshLedgerDatabase();
+  const ledgers = Array.from({ length: ledgerCount }, () => openDatabase({ url, log }));
   return {
-    ...{ url: database.url, db, ledgers },
+    ...{ url, db, ledgers },
     stop: async () => {
-      await Promise.all([db, ...ledgers].map((each) => each.destroy()));
-      await database.drop();
+      await Promise.all(ledgers.map((each) => each.destroy()));
+      await close();
     },
   };
 }
